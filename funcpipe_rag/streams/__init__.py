@@ -1,0 +1,46 @@
+"""The sync stream algebra: standard library only, lazy, and honest about every pull."""
+
+from .fan_in import make_chain, make_roundrobin
+from .fan_out import Branch, fork2_lockstep, fork_lockstep, multicast_bounded
+from .merging import make_merge
+from .pipelines import (
+    Pipeline,
+    Sink,
+    Source,
+    Stage,
+    Transform,
+    as_source,
+    compose,
+    sink,
+    source,
+    source_to_transform,
+    stage,
+)
+from .transforms import fdrop_while, fence_k, ffilter, fflat_map, fmap, ftake_while
+
+__all__ = [
+    "Branch",
+    "Pipeline",
+    "Sink",
+    "Source",
+    "Stage",
+    "Transform",
+    "as_source",
+    "compose",
+    "fdrop_while",
+    "fence_k",
+    "ffilter",
+    "fflat_map",
+    "fmap",
+    "fork2_lockstep",
+    "fork_lockstep",
+    "ftake_while",
+    "make_chain",
+    "make_merge",
+    "make_roundrobin",
+    "multicast_bounded",
+    "sink",
+    "source",
+    "source_to_transform",
+    "stage",
+]
