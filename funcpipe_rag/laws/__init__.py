@@ -1,0 +1,34 @@
+"""What must be true of each public function, and the known wrong answers.
+
+One suite, four users: it proves the package, answers the learner, judges the submission, and is there for
+whoever writes combinators of their own.
+"""
+
+from . import fan_in, fan_out, pipelines, transforms
+from .inputs import SourceSpec
+from .law import LAWS, PROMISES, Broken, Law, Promise, holds, law, of, same
+from .running import Verdict, attempt, judge, run
+from .worlds import LocalWorld, World
+
+__all__ = [
+    "LAWS",
+    "PROMISES",
+    "Broken",
+    "Law",
+    "LocalWorld",
+    "Promise",
+    "SourceSpec",
+    "Verdict",
+    "World",
+    "attempt",
+    "fan_in",
+    "fan_out",
+    "holds",
+    "judge",
+    "law",
+    "of",
+    "pipelines",
+    "run",
+    "same",
+    "transforms",
+]

@@ -1,0 +1,113 @@
+"""A law: one sentence that must be true of a function, and the check that looks for the exception.
+
+The check takes the implementation as an argument, so the same law proves the package, answers a learner and
+judges whatever anybody else has written under the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from hypothesis.strategies import SearchStrategy
+
+Promise: TypeAlias = Literal["same answer", "on demand", "fresh", "closed", "flat"]
+"""What a learner meets: five promises."""
+
+PROMISES: tuple[Promise, ...] = ("same answer", "on demand", "fresh", "closed", "flat")
+
+
+class Broken(AssertionError):
+    """The law does not hold: what came, and what should have come."""
+
+    def __init__(self, came: str, expected: str) -> None:
+        super().__init__(f"{came}; expected {expected}")
+        self.came, self.expected = came, expected
+
+
+def same(came: object, expected: object, what: str = "{}") -> None:
+    """Break the law unless the two are equal, item by item and type by type.
+
+    >>> same([1, 2], [1, 2])
+    >>> same([1, True], [1, 1])
+    Traceback (most recent call last):
+    ...
+    funcpipe_rag.laws.law.Broken: [1, True]; expected [1, 1]
+    """
+    # repr tells True from 1, and an overridden __eq__ has no say in it.
+    if repr(came) != repr(expected):
+        raise Broken(what.format(came), what.format(expected))
+
+
+def holds(truth: bool, came: str, expected: str) -> None:
+    """Break the law unless `truth`."""
+    if not truth:
+        raise Broken(came, expected)
+
+
+@dataclass(frozen=True)
+class Law:
+    """One law of one function.
+
+    `check(world, impl, **inputs)` raises `Broken` where it does not hold. `inputs` are strategies for plain
+    data; the world makes live sources and functions of the data.
+    """
+
+    id: str
+    about: str
+    promise: Promise
+    says: str
+    hint: str
+    inputs: dict[str, SearchStrategy[Any]]
+    check: Callable[..., None]
+    points: int = 1
+
+    def __repr__(self) -> str:
+        return f"<law {self.id}: {self.says}>"
+
+
+LAWS: dict[str, Law] = {}
+"""Every law by its id, in teaching order."""
+
+
+def law(
+    id: str,
+    /,
+    *,
+    about: str,
+    promise: Promise,
+    says: str,
+    hint: str,
+    points: int = 1,
+    **inputs: SearchStrategy[Any],
+) -> Callable[[Callable[..., None]], Law]:
+    """Register the decorated check as a law.
+
+    A decorator: `@law("fence-stops-asking", about="fence_k", promise=..., says=..., hint=..., k=integers())`
+    over `def _(world, fence_k, k): ...`. ValueError when the id is taken.
+    """
+
+    def register(check: Callable[..., None]) -> Law:
+        if id in LAWS:
+            raise ValueError(f"law: the id {id!r} is taken, by: {LAWS[id].says}")
+        made = Law(id, about, promise, says, hint, inputs, check, points)
+        LAWS[id] = made
+        return made
+
+    return register
+
+
+def of(about: str) -> tuple[Law, ...]:
+    """The laws of a function, in teaching order.
+
+    >>> of("make_chain")[0]
+    <law chain-keeps-source-order: All of the first source comes first, then all of the second, and so on.>
+
+    KeyError, naming what there is, when nothing is known about it.
+    """
+    found = [law for law in LAWS.values() if law.about == about]
+    if not found:
+        known = ", ".join(sorted({law.about for law in LAWS.values()}))
+        raise KeyError(f"no law is about {about!r}; there are laws about {known}")
+    return tuple(sorted(found, key=lambda law: PROMISES.index(law.promise)))

@@ -1,0 +1,9 @@
+"""The known wrong answers: a few readable lines each, named after a misconception.
+
+They keep the laws honest: every mutant is killed by the law it names, and every law kills one.
+"""
+
+from . import fan_in, fan_out, pipelines, transforms
+from .mutant import MUTANTS, Mutant, mutant, mutants_of
+
+__all__ = ["MUTANTS", "Mutant", "fan_in", "fan_out", "mutant", "mutants_of", "pipelines", "transforms"]

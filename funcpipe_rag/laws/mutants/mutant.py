@@ -1,0 +1,46 @@
+"""A mutant: a wrong implementation that stands for a misconception, and the law that catches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from funcpipe_rag.laws.law import LAWS
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A known wrong answer: `impl` stands in for `of`, and the law `killed_by` must catch it."""
+
+    name: str
+    of: str
+    killed_by: str
+    who: str
+    impl: Callable[..., Any]
+
+
+MUTANTS: list[Mutant] = []
+
+
+def mutant(*, of: str, killed_by: str, name: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the decorated function as a mutant of `of`; its docstring says who makes this mistake.
+
+    ValueError for a law that does not exist or is about another function, and for a mutant without a docstring.
+    """
+
+    def register(impl: Callable[..., Any]) -> Callable[..., Any]:
+        if killed_by not in LAWS or LAWS[killed_by].about != of:
+            raise ValueError(f"mutant {impl.__name__}: there is no law {killed_by!r} about {of}")
+        who = " ".join((impl.__doc__ or "").split())
+        if not who:
+            raise ValueError(f"mutant {impl.__name__}: say in a docstring who makes this mistake")
+        MUTANTS.append(Mutant(name or impl.__name__, of, killed_by, who, impl))
+        return impl
+
+    return register
+
+
+def mutants_of(function: str) -> tuple[Mutant, ...]:
+    """The mutants of a function, in the order they were written."""
+    return tuple(mutant for mutant in MUTANTS if mutant.of == function)

@@ -1,0 +1,309 @@
+"""The laws of one-stream transforms: one set of sentences, true of each of them.
+
+A transform here gives, for a longer input, more of the same: so its eager twin on a prefix tells how many pulls
+an output may cost. What is special to one function stands below the family.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import count, islice
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from funcpipe_rag.streams.probe import Boom
+
+from .inputs import (
+    EXPANSIONS,
+    FUNCTIONS,
+    MAPPINGS,
+    PREDICATES,
+    SourceSpec,
+    endless_sources,
+    numbers,
+    raising_sources,
+    sources,
+)
+from .law import Broken, holds, law, same
+from .worlds import World
+
+
+class Family(NamedTuple):
+    """A factory of transforms: what it is configured with, and its eager twin."""
+
+    name: str
+    config: SearchStrategy[Any]
+    by_name: bool
+    eager: Callable[[Any, list[Any]], list[Any]]
+
+    def make(self, world: World, factory: Callable[[Any], Any], config: Any) -> Any:
+        return factory(world.fn(config) if self.by_name else config)
+
+    def twin(self, config: Any, items: Iterable[Any]) -> list[Any]:
+        return self.eager(FUNCTIONS[config] if self.by_name else config, list(items))
+
+    def pulls_for(self, config: Any, items: Iterator[Any], k: int) -> int:
+        """The length of the shortest beginning of `items` that settles the first `k` outputs."""
+        seen: list[Any] = []
+        while len(self.twin(config, seen)) < k:
+            seen.append(next(items))
+        return len(seen)
+
+
+def _taken(pred: Callable[[Any], object], xs: list[Any]) -> list[Any]:
+    ends = next((at for at, x in enumerate(xs) if not pred(x)), len(xs))
+    return xs[:ends]
+
+
+def _dropped(pred: Callable[[Any], object], xs: list[Any]) -> list[Any]:
+    return xs[len(_taken(pred, xs)) :]
+
+
+FAMILIES = (
+    Family("fmap", st.sampled_from(MAPPINGS), True, lambda fn, xs: [fn(x) for x in xs]),
+    Family("ffilter", st.sampled_from(PREDICATES), True, lambda pred, xs: [x for x in xs if pred(x)]),
+    Family("fflat_map", st.sampled_from(EXPANSIONS), True, lambda fn, xs: [y for x in xs for y in fn(x)]),
+    Family("ftake_while", st.sampled_from(PREDICATES), True, _taken),
+    Family("fdrop_while", st.sampled_from(PREDICATES), True, _dropped),
+    Family("fence_k", st.integers(0, 5), False, lambda k, xs: xs[:k]),
+)
+
+
+def _laws_of(family: Family) -> None:
+    name = family.name
+    slug = name.replace("_", "-")
+
+    @law(
+        f"{slug}-equals-its-eager-twin",
+        about=name,
+        promise="same answer",
+        says="Listed, the lazy result is the list that a loop would have built.",
+        hint="Work the smallest input through by hand. Which item is missing, extra, or in the wrong place?",
+        config=family.config,
+        source=sources(),
+    )
+    def _(world: World, factory: Any, config: Any, source: SourceSpec) -> None:
+        xs, _probe = world.stream(source)
+        same(world.items(family.make(world, factory, config)(xs)), family.twin(config, source.items))
+
+    @law(
+        f"{slug}-starts-nothing-at-birth",
+        about=name,
+        promise="on demand",
+        says="Building a stream pulls nothing and opens nothing: work begins with the first question.",
+        hint="Which line runs before anybody has asked for an item?",
+        config=family.config,
+        source=endless_sources(),
+        reiterable=st.booleans(),
+    )
+    def _(world: World, factory: Any, config: Any, source: SourceSpec, reiterable: bool) -> None:
+        xs, probe = world.stream(source._replace(reiterable=reiterable), budget=0)
+        opened = probe.opens
+        world.iterator(family.make(world, factory, config)(xs))
+        holds(probe.pulls == 0, f"{probe.pulls} pulls before the first question", "0")
+        holds(probe.opens == opened, "it opened its input before the first question", "not yet")
+
+    @law(
+        f"{slug}-asks-for-no-more-than-it-needs",
+        about=name,
+        promise="on demand",
+        says="k outputs cost the items that settle them, and not one pull more.",
+        hint="Count the questions in the row `source`. Which answer was not needed yet?",
+        config=family.config,
+        items=numbers(),
+        k=st.integers(0, 4),
+    )
+    def _(world: World, factory: Any, config: Any, items: tuple[int, ...], k: int) -> None:
+        k = min(k, len(family.twin(config, items)))
+        needed = family.pulls_for(config, iter(items), k)
+        xs, probe = world.stream(SourceSpec(items, endless=True), budget=needed)
+        got = list(islice(world.iterator(family.make(world, factory, config)(xs)), k))
+        same(got, family.twin(config, items)[:k])
+        holds(probe.pulls <= needed, f"{probe.pulls} pulls for {k} outputs", f"{needed}")
+
+    @law(
+        f"{slug}-starts-afresh",
+        about=name,
+        promise="fresh",
+        says="Two runs of one stage do not know of each other.",
+        hint="What is kept outside the function that runs for each stream?",
+        config=family.config,
+        first=sources(),
+        second=sources(),
+    )
+    def _(world: World, factory: Any, config: Any, first: SourceSpec, second: SourceSpec) -> None:
+        stage = family.make(world, factory, config)
+        a, b = (stage(world.stream(spec)[0]) for spec in (first, second))
+        got_a, got_b = _in_turns(world.iterator(a), world.iterator(b))
+        same(got_a, family.twin(config, first.items), "the first run gave {}")
+        same(got_b, family.twin(config, second.items), "the second run gave {}")
+
+    @law(
+        f"{slug}-passes-errors-on",
+        about=name,
+        promise="same answer",
+        says="An error of the input reaches you as it is, behind every item that came before it.",
+        hint="Where is the error caught, or an item kept back?",
+        config=family.config,
+        source=raising_sources(),
+    )
+    def _(world: World, factory: Any, config: Any, source: SourceSpec) -> None:
+        expected = family.twin(config, source.given)
+        settled = family.twin(config, [*source.given, *range(9)]) == expected
+        xs, _probe = world.stream(source)
+        passes_errors_on(family.make(world, factory, config)(xs), expected, may_end=settled)
+
+    @law(
+        f"{slug}-closes-what-it-opened",
+        about=name,
+        promise="closed",
+        says="What the stream opened, it closes, once: when it ends, fails, or is closed half-way.",
+        hint="Who called iter() on the collection? Who closes what that gave?",
+        config=family.config,
+        source=st.one_of(sources(), raising_sources()).map(lambda spec: spec._replace(reiterable=True)),
+        k=st.integers(0, 6),
+    )
+    def _(world: World, factory: Any, config: Any, source: SourceSpec, k: int) -> None:
+        xs, probe = world.stream(source)
+        read_and_close(family.make(world, factory, config)(xs), k)
+        holds(probe.closes == probe.opens, f"{probe.opens} opened, {probe.closes} closed", "every one, once")
+
+    @law(
+        f"{slug}-leaves-open-what-it-was-handed",
+        about=name,
+        promise="closed",
+        says="An iterator that was handed in stays open: whoever made it goes on with it.",
+        hint="iter(it) is it. So who opened it?",
+        config=family.config,
+        source=st.one_of(sources(), raising_sources()).map(lambda spec: spec._replace(reiterable=False)),
+        k=st.integers(0, 6),
+    )
+    def _(world: World, factory: Any, config: Any, source: SourceSpec, k: int) -> None:
+        xs, probe = world.stream(source)
+        read_and_close(family.make(world, factory, config)(xs), k)
+        holds(probe.closes == 0, "it closed the iterator that it was handed", "left open")
+
+
+def _in_turns(a: Iterator[Any], b: Iterator[Any]) -> tuple[list[Any], list[Any]]:
+    got: tuple[list[Any], list[Any]] = ([], [])
+    live = {0: a, 1: b}
+    while live:
+        for place, it in list(live.items()):
+            for item in it:
+                got[place].append(item)
+                holds(len(got[place]) <= 200, "it gave more than 200 items", "an end")
+                break
+            else:
+                del live[place]
+    return got
+
+
+def passes_errors_on(made: Iterator[Any], expected: list[Any], *, may_end: bool = False) -> None:
+    """Break the law unless `made` gives `expected` and then raises `Boom`, or ends where it may."""
+    got = []
+    try:
+        for item in made:
+            got.append(item)
+            holds(len(got) <= 200, "it gave more than 200 items", "the error")
+    except Boom:
+        same(got, expected, "before the error it gave {}")
+        return
+    except Exception as error:
+        raise Broken(f"{type(error).__name__} came out", "Boom, the source's own error") from error
+    holds(
+        may_end, f"it gave {got} and then ended as if nothing had happened", f"{expected} and then the error"
+    )
+    same(got, expected)
+
+
+def read_and_close(made: Any, k: int) -> None:
+    """Read at most `k` items of `made`, then close it, whether it ended, failed, or could go on."""
+    with suppress(Boom):
+        deque(zip(range(k), made, strict=False), maxlen=0)
+    holds(hasattr(made, "close"), f"a {type(made).__name__} came, which cannot be closed", "a close()")
+    with suppress(Boom):
+        made.close()
+
+
+for _family in FAMILIES:
+    _laws_of(_family)
+
+
+@law(
+    "fence-k-never-asks-again",
+    about="fence_k",
+    promise="on demand",
+    says="A fence of k never asks for item k + 1, not even to learn that it may stop.",
+    hint="Your loop gave item k. What does it do before it notices that this was the last?",
+    k=st.integers(0, 5),
+    items=numbers(),
+)
+def _(world: World, fence_k: Any, k: int, items: tuple[int, ...]) -> None:
+    xs, probe = world.stream(SourceSpec(items, endless=True), budget=k)
+    expected = [item for item, _ in zip([*items, *range(k)], range(k), strict=False)]
+    same(world.items(fence_k(k)(xs)), expected)
+    holds(probe.pulls <= k, f"{probe.pulls} pulls", f"{k}")
+
+
+@law(
+    "fence-k-goes-on-where-it-stopped",
+    about="fence_k",
+    promise="same answer",
+    says="Behind a fence the stream goes on with the next item: nothing is lost.",
+    hint="Which item was pulled and not given?",
+    k=st.integers(0, 5),
+    items=numbers(),
+)
+def _(world: World, fence_k: Any, k: int, items: tuple[int, ...]) -> None:
+    xs, _probe = world.stream(SourceSpec(items))
+    got = world.items(fence_k(k)(xs))
+    same([*got, *xs], list(items))
+
+
+@law(
+    "fflat-map-reads-each-result-as-it-is-asked-for",
+    about="fflat_map",
+    promise="on demand",
+    says="A result that never ends is read only as far as you ask.",
+    hint="Which line turns a result into a list?",
+    k=st.integers(0, 5),
+)
+def _(world: World, fflat_map: Any, k: int) -> None:
+    inner = world.source(SourceSpec(endless=True), "result", budget=k)
+    outer, probe = world.stream(SourceSpec(("x",), endless=True), budget=1)
+    got = list(islice(world.iterator(fflat_map(lambda _: inner())(outer)), k))
+    same(got, list(islice(count(), k)))
+    holds(probe.pulls <= 1, f"{probe.pulls} pulls", "1")
+
+
+@law(
+    "fflat-map-closes-each-result",
+    about="fflat_map",
+    promise="closed",
+    says="Each result is closed before the next one is made, and the last one with the stream.",
+    hint="What happens to a half-read result when you stop?",
+    sizes=st.lists(st.integers(0, 3), min_size=1, max_size=3),
+    k=st.integers(0, 6),
+)
+def _(world: World, fflat_map: Any, sizes: list[int], k: int) -> None:
+    results = {
+        at: world.source(SourceSpec(tuple(range(size))), f"result {at}") for at, size in enumerate(sizes)
+    }
+
+    def result(at: int) -> Any:
+        still_open = [probe.name for probe in results.values() if probe.opens > probe.closes]
+        holds(not still_open, f"{still_open} still open when result {at} was made", "closed")
+        return results[at]()
+
+    xs, _probe = world.stream(SourceSpec(tuple(range(len(sizes)))))
+    read_and_close(fflat_map(result)(xs), k)
+    for probe in results.values():
+        holds(
+            probe.closes == probe.opens,
+            f"{probe.name}: {probe.opens} opened, {probe.closes} closed",
+            "the same",
+        )

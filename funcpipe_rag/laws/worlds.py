@@ -1,0 +1,120 @@
+"""Where a law is checked: the world makes live sources and functions of the data a law is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from funcpipe_rag.streams.probe import Log, Probe, ProbeIterator
+
+from .inputs import FUNCTIONS, SourceSpec
+from .law import Broken, holds
+
+
+class World(Protocol):
+    """What a law may ask for. All counts are kept on this side, whoever runs the implementation."""
+
+    log: Log
+
+    def source(self, spec: SourceSpec, name: str = "source", *, budget: int | None = None) -> Probe:
+        """A live source that counts, with a budget: past it, it refuses and remembers."""
+        ...
+
+    def sources(self, specs: Iterable[SourceSpec]) -> list[Probe]:
+        """Several, named by their places."""
+        ...
+
+    def stream(self, spec: SourceSpec, *, budget: int | None = None) -> tuple[Any, Probe]:
+        """An iterable for a transform, as `spec` has it handed over, and the probe behind it."""
+        ...
+
+    def fn(self, name: str) -> Callable[[Any], Any]:
+        """A function by its name."""
+        ...
+
+    def stage(self, name: str, fn: str) -> Callable[[Iterable[Any]], Iterator[Any]]:
+        """A watched 1:1 transform that applies a function by its name; it has its own row in the diagram."""
+        ...
+
+    def iterator(self, made: object) -> Iterator[Any]:
+        """What the implementation made, if it is an iterator; otherwise the law is broken."""
+        ...
+
+    def items(self, made: object, *, most: int = 200) -> list[Any]:
+        """All items of what the implementation made; more than `most` breaks the law."""
+        ...
+
+    def finish(self) -> None:
+        """Break the law if a probe had to refuse, though the implementation swallowed that."""
+        ...
+
+
+class LocalWorld:
+    """In this process: for the package, for a learner's notebook."""
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self._probes: list[Probe] = []
+
+    def source(self, spec: SourceSpec, name: str = "source", *, budget: int | None = None) -> Probe:
+        probe = Probe(
+            spec.items,
+            name=name,
+            log=self.log,
+            budget=3 * len(spec.items) + 30 if budget is None else budget,
+            raises_at=spec.raises_at,
+            raises_on_close=spec.raises_on_close,
+            endless=spec.endless,
+        )
+        self._probes.append(probe)
+        return probe
+
+    def sources(self, specs: Iterable[SourceSpec]) -> list[Probe]:
+        return [self.source(spec, f"source {place}") for place, spec in enumerate(specs)]
+
+    def stream(self, spec: SourceSpec, *, budget: int | None = None) -> tuple[Any, Probe]:
+        probe = self.source(spec, budget=budget)
+        return (Collection(probe) if spec.reiterable else probe()), probe
+
+    def fn(self, name: str) -> Callable[[Any], Any]:
+        return FUNCTIONS[name]
+
+    def stage(self, name: str, fn: str) -> Callable[[Iterable[Any]], Iterator[Any]]:
+        return self.log.watch(name, lambda xs: map(self.fn(fn), xs))
+
+    def iterator(self, made: object) -> Iterator[Any]:
+        kind = type(made).__name__
+        holds(made is not None, "it returned None", "an iterator (is there a return, or a yield, missing?)")
+        holds(hasattr(made, "__next__"), f"it returned a {kind}", "an iterator, which gives items on demand")
+        assert isinstance(made, Iterator)
+        holds(
+            iter(made) is made,
+            f"iter() of the {kind} was another object",
+            "an iterator that is its own iter()",
+        )
+        return self.log.reader(made)
+
+    def items(self, made: object, *, most: int = 200) -> list[Any]:
+        got = []
+        for item in self.iterator(made):
+            got.append(item)
+            holds(len(got) <= most, f"it gave more than {most} items", "an end")
+        return got
+
+    def finish(self) -> None:
+        for probe in self._probes:
+            if probe.over:
+                raise Broken(
+                    f"{probe.name} was asked for more than {probe.budget} items",
+                    f"at most {probe.budget} pulls",
+                )
+
+
+class Collection:
+    """Something to iterate that is no iterator itself: each iter() opens the probe anew."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+
+    def __iter__(self) -> ProbeIterator:
+        return self.probe()

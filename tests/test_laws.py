@@ -1,0 +1,124 @@
+"""The package keeps every law, and the laws are kept honest by mutants."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+import funcpipe_rag
+from funcpipe_rag import laws
+from funcpipe_rag.laws.mutants import MUTANTS, mutants_of
+
+# What an exercise or a row of the curriculum names, and so owes at least four mutants.
+TAUGHT = (
+    "make_chain",
+    "make_roundrobin",
+    "fork2_lockstep",
+    "multicast_bounded",
+    "fence_k",
+    "compose",
+    "fmap",
+)
+
+
+@pytest.mark.parametrize("law", laws.LAWS.values(), ids=lambda law: law.id)
+def test_the_package_keeps_the_law(law: laws.Law) -> None:
+    verdict = laws.run(law, getattr(funcpipe_rag, law.about))
+    assert verdict.passed, f"{verdict.smallest}: {verdict.came}; expected {verdict.expected}"
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.of}-{mutant.name}")
+def test_the_mutant_is_killed_by_the_law_it_names(mutant) -> None:
+    verdict = laws.run(laws.LAWS[mutant.killed_by], mutant.impl, examples=200)
+    assert not verdict.passed
+    assert verdict.smallest
+    assert verdict.came != verdict.expected
+
+
+def test_every_law_kills_a_mutant() -> None:
+    idle = set(laws.LAWS) - {mutant.killed_by for mutant in MUTANTS}
+    assert not idle, f"laws that kill nothing: {sorted(idle)}"
+
+
+def test_every_function_with_a_law_is_on_the_face_and_has_its_mutants() -> None:
+    for function in {law.about for law in laws.LAWS.values()}:
+        assert hasattr(funcpipe_rag, function)
+        assert len(mutants_of(function)) >= (4 if function in TAUGHT else 1), function
+
+
+def test_no_mutant_stands_twice() -> None:
+    twice = [name for name, many in Counter((m.of, m.name) for m in MUTANTS).items() if many > 1]
+    assert not twice
+
+
+@pytest.mark.parametrize("law", laws.LAWS.values(), ids=lambda law: law.id)
+def test_a_law_is_a_sentence_with_a_question_or_a_way_on(law: laws.Law) -> None:
+    assert law.says.endswith(".")
+    assert law.hint.endswith("?") or law.hint.endswith(".")
+    assert law.promise in laws.PROMISES
+    assert law.id == law.id.lower()
+    assert not set(law.id) & set(" _")
+
+
+def test_a_verdict_does_not_change_from_run_to_run() -> None:
+    law = laws.LAWS["roundrobin-passes-nobody-over"]
+    (chains,) = (mutant.impl for mutant in mutants_of("make_roundrobin") if mutant.name == "chains_instead")
+    first, second = laws.run(law, chains), laws.run(law, chains)
+    assert first.smallest == second.smallest == "sizes = [2, 1]"
+    assert first.came == second.came
+
+
+def test_an_implementation_that_swallows_the_refusal_still_fails() -> None:
+    """OverPulled is no Exception, and a bare except does not help either: the probe remembers."""
+
+    def fence_k(k):
+        def stream(xs):
+            it = iter(xs)
+            got = []
+            try:
+                for _ in range(k + 1):
+                    got.append(next(it))
+            except BaseException:
+                pass
+            yield from got[:k]
+
+        return stream
+
+    verdict = laws.run(laws.LAWS["fence-k-never-asks-again"], fence_k)
+    assert not verdict.passed
+    assert "pulls" in verdict.came
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda *sources: lambda: None, "it returned None"),
+        (lambda *sources: lambda: [1, 2], "it returned a list"),
+        (lambda *sources: None, "NoneType"),
+        (lambda: None, "TypeError"),
+    ],
+    ids=["none", "list", "no source", "wrong arity"],
+)
+def test_a_wrong_kind_of_answer_is_told_by_its_kind(answer, said) -> None:
+    verdict = laws.run(laws.LAWS["chain-keeps-source-order"], answer)
+    assert not verdict.passed
+    assert said in verdict.came
+
+
+def test_two_laws_cannot_share_an_id() -> None:
+    with pytest.raises(ValueError, match="chain-keeps-source-order"):
+        laws.law("chain-keeps-source-order", about="x", promise="fresh", says="s.", hint="h?")(
+            lambda world: None
+        )
+
+
+def test_asking_for_laws_of_something_unknown_names_what_there_is() -> None:
+    with pytest.raises(KeyError, match="make_chain"):
+        laws.of("make_chian")
+
+
+def test_hypothesis_writes_nothing_into_the_working_folder(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    laws.run(laws.LAWS["chain-keeps-source-order"], funcpipe_rag.make_chain, examples=5)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,438 @@
+"""What the laws do not say: ten thousand sources, what is held, what a bad argument is told, and the notes."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+import weakref
+from collections.abc import Callable, Iterator
+from itertools import count, islice
+from typing import Any
+
+import pytest
+
+from funcpipe_rag import (
+    Pipeline,
+    as_source,
+    compose,
+    fdrop_while,
+    fence_k,
+    ffilter,
+    fflat_map,
+    fmap,
+    fork2_lockstep,
+    fork_lockstep,
+    ftake_while,
+    make_chain,
+    make_merge,
+    make_roundrobin,
+    multicast_bounded,
+    sink,
+    source,
+    source_to_transform,
+    stage,
+)
+from funcpipe_rag.streams.probe import Boom, Log, OverPulled, Probe
+
+FAN_INS = [make_chain, make_roundrobin, make_merge]
+BLOCKS = pytest.param(lambda *sources: make_merge(*sources, lookahead=4), id="make_merge-lookahead")
+
+
+@pytest.mark.parametrize("fan_in", [*FAN_INS, BLOCKS])
+def test_ten_thousand_sources(fan_in: Callable[..., Any]) -> None:
+    many = 10_000
+    made = fan_in(*(as_source([place]) for place in range(many)))
+    assert list(made()) == list(range(many))
+
+
+@pytest.mark.parametrize("fan_in", [*FAN_INS, BLOCKS])
+def test_ten_thousand_empty_sources(fan_in: Callable[..., Any]) -> None:
+    assert list(fan_in(*[as_source(())] * 10_000)()) == []
+
+
+@pytest.mark.parametrize("fan_in", [make_roundrobin, make_merge, BLOCKS])
+def test_ten_thousand_half_read_sources_are_closed_once_in_reverse(fan_in: Callable[..., Any]) -> None:
+    log = Log()
+    probes = [Probe([place, place], name=f"{place}", log=log) for place in range(10_000)]
+    it = fan_in(*probes)()
+    assert next(it) == 0
+    it.close()
+    opened = [event.stage for event in log.events if event.kind == "open"]
+    closed = [event.stage for event in log.events if event.kind == "close"]
+    assert closed == opened[::-1]
+    assert all(probe.opens == probe.closes <= 1 for probe in probes)
+
+
+def test_a_half_read_merge_closes_its_sources_while_the_test_still_holds_them() -> None:
+    closed: list[str] = []
+
+    def numbers(name: str) -> Iterator[int]:
+        try:
+            yield from count()
+        finally:
+            closed.append(name)
+
+    held = [numbers("a"), numbers("b"), numbers("c")]
+    it = make_merge(*(lambda it=it: it for it in held))()
+    assert [next(it), next(it)] == [0, 0]
+    it.close()
+    assert closed == ["c", "b", "a"]
+    assert [list(it) for it in held] == [[], [], []]
+
+
+@pytest.mark.parametrize("fan_in", [*FAN_INS, BLOCKS])
+def test_a_stream_never_started_touches_nothing(fan_in: Callable[..., Any]) -> None:
+    probe = Probe(budget=0)
+    fan_in(probe, probe)().close()
+    assert (probe.opens, probe.pulls, probe.closes) == (0, 0, 0)
+
+
+def test_merge_counts_what_it_held_when_a_source_raised() -> None:
+    it = make_merge(Probe([1, 4]), Probe([2, 3], raises_at=1), Probe([9]))()
+    assert [next(it), next(it)] == [1, 2]
+    with pytest.raises(Boom) as raised:
+        next(it)
+    assert raised.value.__notes__ == [
+        "make_merge: raised by source 1; 2 items held from the other sources were not given"
+    ]
+
+
+@pytest.mark.parametrize("lookahead", [1, 2, 3, 100])
+def test_merge_names_the_place_whatever_the_lookahead(lookahead: int) -> None:
+    made = make_merge(as_source([1, 2, 3]), as_source([5, 6, 9, 4]), lookahead=lookahead)
+    it = made()
+    got = []
+    with pytest.raises(ValueError, match="source 1 is out of order at index 3: 4 came after 9"):
+        got.extend(it)
+    assert got == [1, 2, 3, 5, 6, 9]
+
+
+class Item:
+    """Something that a weak reference can point at."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __lt__(self, other: Item) -> bool:
+        return self.n < other.n
+
+
+STREAMS: dict[str, tuple[Callable[[Iterator[Item]], Any], int]] = {
+    "fmap": (fmap(lambda x: x), 0),
+    "ffilter": (ffilter(lambda x: True), 0),
+    "fflat_map": (fflat_map(lambda x: (x,)), 1),
+    "ftake_while": (ftake_while(lambda x: True), 0),
+    "fdrop_while": (fdrop_while(lambda x: False), 0),
+    "fence_k": (fence_k(100), 0),
+    "compose": (compose(fmap(lambda x: x), fence_k(100)), 0),
+    "pipeline": (lambda xs: ((lambda: xs) | fmap(lambda x: x) | fence_k(100))(), 0),
+    "source_to_transform": (lambda xs: source_to_transform(lambda: xs)(()), 0),
+    "make_chain": (lambda xs: make_chain(lambda: xs)(), 0),
+    "make_roundrobin": (lambda xs: make_roundrobin(lambda: xs)(), 0),
+    "make_merge": (lambda xs: make_merge(lambda: xs)(), 1),
+    "multicast_bounded": (lambda xs: multicast_bounded(xs, 1)[0], 0),
+    "multicast of two": (
+        lambda xs: (pair[0] for pair in zip(*multicast_bounded(xs, 2), strict=True)),
+        1,
+    ),
+    "fork2_lockstep": (lambda xs: fork2_lockstep(fmap(id), fmap(lambda x: x))(xs), 1),
+}
+
+
+@pytest.mark.parametrize(("make", "held"), STREAMS.values(), ids=STREAMS)
+def test_what_has_gone_through_is_not_held(make: Callable[[Iterator[Item]], Any], held: int) -> None:
+    alive: list[weakref.ref[Item]] = []
+
+    def items() -> Iterator[Item]:
+        for n in range(10):
+            item = Item(n)
+            alive.append(weakref.ref(item))
+            yield item
+            del item
+
+    it = iter(make(items()))
+    for _ in range(5):
+        next(it)
+        # The generator above still holds its last item, as any `for` loop does.
+        assert sum(ref() is not None for ref in alive) <= 1 + held
+
+
+SPACE: dict[str, Callable[[int], Any]] = {
+    "fmap": lambda n: fmap(abs)(range(n)),
+    "ffilter": lambda n: ffilter(lambda x: x % 2)(range(n)),
+    "fflat_map": lambda n: fflat_map(lambda x: (x,))(range(n)),
+    "pipeline": lambda n: (as_source(range(n)) | fmap(abs) | fence_k(n))(),
+    "make_chain": lambda n: make_chain(*[as_source(range(n // 10))] * 10)(),
+    "make_roundrobin": lambda n: make_roundrobin(*[as_source(range(n // 10))] * 10)(),
+    "make_merge": lambda n: make_merge(*[as_source(range(n // 10))] * 10)(),
+    "make_merge, blocks": lambda n: make_merge(*[as_source(range(n // 10))] * 10, lookahead=64)(),
+    "multicast_bounded": lambda n: zip(*multicast_bounded(range(n), 3, maxlen=1), strict=True),
+    "fork_lockstep": lambda n: fork_lockstep(fmap(abs), fmap(str), fmap(bool))(range(n)),
+}
+
+
+@pytest.mark.parametrize("make", SPACE.values(), ids=SPACE)
+def test_memory_does_not_grow_with_the_stream(make: Callable[[int], Any]) -> None:
+    def peak(n: int) -> int:
+        gc.collect()
+        tracemalloc.start()
+        for _ in make(n):
+            pass
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(1000)
+    assert peak(100_000) - peak(1000) < 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("build", "kind", "said"),
+    [
+        (lambda: fence_k(-3), ValueError, "fence_k: k must be >= 0, got -3"),
+        (lambda: fence_k(2.5), TypeError, "fence_k: k must be a whole number, got 2.5"),
+        (lambda: fence_k("3"), TypeError, "fence_k: k must be a whole number, got '3'"),
+        (lambda: fmap(None), TypeError, "fmap: fn must be a function, got NoneType"),
+        (lambda: ffilter([1]), TypeError, "ffilter: pred must be a function, got list"),
+        (lambda: make_chain([1, 2]), TypeError, "make_chain: source 0 .* got list; write as_source"),
+        (
+            lambda: make_roundrobin(as_source("a"), (x for x in "a")),
+            TypeError,
+            "source 1 .* one-shot iterator",
+        ),
+        (lambda: make_merge(lookahead=0), ValueError, "make_merge: lookahead must be >= 1, got 0"),
+        (lambda: make_merge(key="n"), TypeError, "make_merge: key must be a function, got str"),
+        (lambda: fork_lockstep(), ValueError, "fork_lockstep: wants at least one transform"),
+        (
+            lambda: fork2_lockstep(len, 3),
+            TypeError,
+            "fork2_lockstep: transform 1 must be a function, got int",
+        ),
+        (
+            lambda: fork2_lockstep(fmap(len), fmap(len), max_skew=0),
+            ValueError,
+            "max_skew must be >= 1, got 0",
+        ),
+        (lambda: multicast_bounded([1], 0), ValueError, "multicast_bounded: n must be >= 1, got 0"),
+        (lambda: multicast_bounded([1], 2, maxlen=0), ValueError, "maxlen must be >= 1, got 0"),
+        (lambda: multicast_bounded(3, 2), TypeError, "multicast_bounded: wants an iterable, got int"),
+        (lambda: compose(), ValueError, "compose: wants at least one transform"),
+        (lambda: compose(fmap(len), 3), TypeError, "compose: transform 1 must be a function"),
+        (lambda: compose(as_source("a")), TypeError, "transform 0, as_source.'a'., is a source"),
+        (lambda: as_source(3), TypeError, "as_source: wants something it can iterate, got int"),
+        (lambda: source_to_transform([1]), TypeError, "source_to_transform: wants a source, got list"),
+        (lambda: source([1]), TypeError, "source: .*got list; as_source"),
+        (lambda: source(lambda x: x), TypeError, "source: wants a function without arguments"),
+        (lambda: stage(3), TypeError, "stage: wants a function of one stream"),
+        (lambda: stage(lambda: 1), TypeError, "stage: wants a function of one stream"),
+        (lambda: sink(3), TypeError, "sink: wants a function of one stream, got int"),
+        (lambda: [1, 2] | fmap(len), TypeError, r"\[1, 2\] \| fmap\(len\): .* write as_source"),
+        (lambda: as_source("a") | [1], TypeError, "the right side must be a transform or a sink, not a list"),
+        (lambda: fmap(len) | as_source("a"), TypeError, "can only stand first; source_to_transform"),
+        (lambda: as_source("a") | sink(list) | fmap(len), TypeError, "is a sink: nothing can follow it"),
+        (lambda: fmap(len)(3), TypeError, r"fmap\(len\): wants an iterable, got int"),
+        (lambda: fmap(len)(as_source("a")), TypeError, "wants an iterable, got Stage; call it first"),
+        (lambda: as_source("a")("b"), TypeError, "takes nothing, it begins with a source; got 1 arguments"),
+        (lambda: fmap(len)(), TypeError, "takes one iterable, it is a transform; got 0 arguments"),
+        (lambda: as_source("a").as_function(single_in=True), TypeError, "single_in has no meaning"),
+        (lambda: sink(list).as_function(single_out=True), TypeError, "single_out has no meaning"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_it_is_built(
+    build: Callable[[], Any], kind: type, said: str
+) -> None:
+    with pytest.raises(kind, match=said):
+        build()
+
+
+def test_a_stage_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError, match="immutable"):
+        fence_k(3).args = (4,)
+    with pytest.raises(AttributeError, match="immutable"):
+        del fence_k(3).name
+
+
+def test_joining_never_changes_what_is_joined() -> None:
+    a, b = as_source("abc"), fmap(str.upper)
+    before = list(a()), list(b("x"))
+    joined = a | b | fence_k(2)
+    assert (list(a()), list(b("x"))) == before
+    assert list(joined()) == ["A", "B"]
+    assert isinstance(joined, Pipeline)
+    assert [step.name for step in joined.stages] == ["as_source", "fmap", "fence_k"]
+
+
+def test_a_pipeline_of_pipelines_is_flat_and_prints_as_it_is_written() -> None:
+    left, right = fmap(len) | fmap(abs), fence_k(2) | ffilter(bool)
+    assert repr(left | right) == "fmap(len) | fmap(abs) | fence_k(2) | ffilter(bool)"
+
+
+def test_bare_functions_join_on_either_side() -> None:
+    def numbers() -> Iterator[int]:
+        yield from range(5)
+
+    def evens(xs: Iterator[int]) -> Iterator[int]:
+        return (x for x in xs if x % 2 == 0)
+
+    assert list((numbers | fmap(str))()) == list("01234")
+    assert list((evens | fmap(str))(range(5))) == ["0", "2", "4"]
+    assert list((numbers | fmap(abs) | evens)()) == [0, 2, 4]
+    assert list((as_source("cab") | sorted)()) == ["a", "b", "c"]
+
+
+def test_classes_are_sources_and_stages() -> None:
+    class Numbers:
+        def __init__(self, most: int = 3) -> None:
+            self.most = most
+
+        def generate(self) -> Iterator[int]:
+            yield from range(self.most)
+
+    class Doubled:
+        def transform(self, xs: Iterator[int]) -> Iterator[int]:
+            return (2 * x for x in xs)
+
+    assert list((source(Numbers) | stage(Doubled))()) == [0, 2, 4]
+    assert list((source(Numbers(2)) | stage(Doubled()))()) == [0, 2]
+
+
+def test_a_stage_that_gives_back_what_it_was_given_made_nothing() -> None:
+    probe = Probe("abc")
+    it = probe()
+    through = compose(lambda xs: xs, fence_k(1))
+    assert list(through(it)) == ["a"]
+    assert (probe.closes, next(it)) == (0, "b")
+
+
+def test_a_pipeline_that_begins_with_a_source_closes_it() -> None:
+    probe = Probe("abc")
+    it = ((lambda: probe()) | fmap(str.upper))()
+    assert next(it) == "A"
+    it.close()
+    assert probe.closes == 1
+
+
+def test_a_stage_that_forgot_to_yield_is_named() -> None:
+    def shouts(xs: Iterator[str]) -> None:
+        for x in xs:
+            print(x)
+
+    with pytest.raises(TypeError, match="shouts gave NoneType, which cannot be iterated"):
+        list((as_source("a") | shouts)())
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_an_error_names_its_stage(place: int) -> None:
+    def fails(n: int) -> int:
+        raise LookupError(n)
+
+    steps = [fmap(abs), fmap(int), fmap(float)]
+    steps[place - 1] = fmap(fails)
+    pipeline = as_source([1]) | steps[0] | steps[1] | steps[2]
+    with pytest.raises(LookupError) as raised:
+        list(pipeline())
+    (note,) = raised.value.__notes__
+    assert note.startswith(f"raised in stage {place + 1} of 4, fmap(")
+    assert note.endswith(f"of: {pipeline!r}")
+
+
+def test_an_error_of_the_source_of_an_eager_stage_and_of_a_sink_is_named_too() -> None:
+    def eager(xs: Any) -> list[Any]:
+        return [1 // x for x in xs]
+
+    cases = {
+        1: Probe("a", raises_at=0) | fmap(str) | sorted,
+        2: as_source([0]) | eager | fmap(str),
+        3: as_source("ab") | fmap(str) | sink(sum),
+    }
+    for place, pipeline in cases.items():
+        with pytest.raises((Boom, ZeroDivisionError, TypeError)) as raised:
+            list(pipeline())
+        assert raised.value.__notes__[0].startswith(f"raised in stage {place} of 3"), raised.value.__notes__
+
+
+def test_closing_raises_the_first_error_and_notes_the_others() -> None:
+    probes = [Probe([1, 2], name=name, raises_on_close=True) for name in "abc"]
+    it = make_roundrobin(*probes)()
+    assert [next(it) for _ in probes] == [1, 1, 1]
+    with pytest.raises(Boom, match="c raised while it was closed") as raised:
+        it.close()
+    assert raised.value.__notes__ == [
+        "and while closing: Boom: b raised while it was closed",
+        "and while closing: Boom: a raised while it was closed",
+    ]
+    assert [probe.closes for probe in probes] == [1, 1, 1]
+
+
+def test_as_function_closes_what_it_made() -> None:
+    probe = Probe([1, 2, 3])
+    with pytest.raises(ValueError, match="exactly one output, got 2 or more"):
+        source(probe).as_function(single_out=True)()
+    assert (probe.pulls, probe.closes) == (2, 1)
+
+
+def test_a_refused_pull_loses_nothing() -> None:
+    """The defect of the usual queue-a-branch form: the item in hand is gone for the others."""
+    leader, follower = multicast_bounded(count(), 2, maxlen=2)
+    assert [next(leader), next(leader)] == [0, 1]
+    for _ in range(3):
+        with pytest.raises(BufferError, match="branch 0 is 2 items ahead of branch 1"):
+            next(leader)
+    assert [next(follower), next(follower), next(follower)] == [0, 1, 2]
+    assert list(islice(leader, 1)) == [2]
+
+
+def test_a_dropped_branch_and_a_closed_one_hold_nobody_back() -> None:
+    a, b, c = multicast_bounded(range(100), 3, maxlen=1)
+    del b
+    c.close()
+    assert list(a) == list(range(100))
+
+
+def test_multicast_takes_over_an_iterator_never_read() -> None:
+    probe = Probe("abc")
+    for branch in multicast_bounded(probe(), 2):
+        branch.close()
+    assert (probe.pulls, probe.closes) == (0, 1)
+
+
+def test_a_probe_remembers_that_it_was_overpulled() -> None:
+    probe = Probe("abc", budget=1)
+    it = probe()
+    next(it)
+    for _ in range(2):
+        with pytest.raises(OverPulled):
+            next(it)
+    assert probe.over
+
+
+def test_the_diagram_shows_refusals_and_rows_that_gave_nothing() -> None:
+    log = Log()
+    probe = Probe(log=log, budget=1, endless=True)
+    log.join("right")
+    it = log.watch("left", lambda xs: iter(xs))(probe())
+    assert next(it) == 0
+    with pytest.raises(OverPulled):
+        next(it)
+    assert log.diagram().splitlines() == [
+        "        1  2  3",
+        "source  0  .  1!",
+        "right   .  .  .",
+        "left    .  0  .",
+        "! = asked for past the budget; the probe stopped it here",
+    ]
+    assert (
+        log.spoken()
+        == "source gave 0; left gave 0; source was asked for 1, past its budget; right has given nothing"
+    )
+
+
+def test_a_log_is_json_lines() -> None:
+    probe = Probe("a")
+    list(probe())
+    assert probe.log.to_jsonl().splitlines() == [
+        '{"t": 0, "stage": "source", "kind": "open", "item": "None"}',
+        '{"t": 1, "stage": "source", "kind": "pull", "item": "None"}',
+        '{"t": 2, "stage": "source", "kind": "yield", "item": "\'a\'"}',
+        '{"t": 3, "stage": "source", "kind": "pull", "item": "None"}',
+    ]
