@@ -376,7 +376,7 @@ def test_a_refused_pull_loses_nothing() -> None:
     leader, follower = multicast_bounded(count(), 2, maxlen=2)
     assert [next(leader), next(leader)] == [0, 1]
     for _ in range(3):
-        with pytest.raises(BufferError, match="branch 0 is 2 items ahead of branch 1"):
+        with pytest.raises(BufferError, match="branch 0 is 2 ahead of branch 1"):
             next(leader)
     assert [next(follower), next(follower), next(follower)] == [0, 1, 2]
     assert list(islice(leader, 1)) == [2]

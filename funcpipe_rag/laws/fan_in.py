@@ -274,7 +274,7 @@ def _(world: World, make_roundrobin: Any, sizes: list[int]) -> None:
                 served.append(place)
                 holds(
                     served.count(place) < 2,
-                    f"source {place} had two turns while source {other} had {left[other]} items waiting",
+                    f"source {place} had two turns while source {other} was waiting",
                     "one turn each",
                 )
         waiting[place] = []

@@ -96,7 +96,7 @@ def attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], world
     except Broken as broke:
         return broken(broke.came, broke.expected)
     except OverPulled as refused:
-        return broken(str(refused), "no pull beyond what the answer needs")
+        return broken(f"{refused.name} was asked {refused.budget + 1} times", f"at most {refused.budget}")
     except Exception as error:
         return broken(f"it raised {_said(error)}", "no error")
     return Verdict(law, passed=True)

@@ -105,8 +105,8 @@ class LocalWorld:
         for probe in self._probes:
             if probe.over:
                 raise Broken(
-                    f"{probe.name} was asked for more than {probe.budget} items",
-                    f"at most {probe.budget} pulls",
+                    f"{probe.name} was asked more than {probe.budget} times",
+                    f"at most {probe.budget}",
                 )
 
 

@@ -33,7 +33,7 @@ def multicast_bounded(
     >>> next(left)
     Traceback (most recent call last):
     ...
-    BufferError: multicast_bounded: branch 0 is 1 items ahead of branch 1, the most that maxlen=1 allows; read branch 1 first, or close it
+    BufferError: multicast_bounded: branch 0 is 1 ahead of branch 1, the most that maxlen=1 allows; read branch 1 first, or close it
     >>> next(right), next(left), list(right)
     ('b', 'c', ['c'])
 
@@ -51,7 +51,7 @@ def multicast_bounded(
 
     def overflow(ahead: int, behind: int) -> str:
         return (
-            f"multicast_bounded: branch {ahead} is {bound} items ahead of branch {behind}, the most that "
+            f"multicast_bounded: branch {ahead} is {bound} ahead of branch {behind}, the most that "
             f"maxlen={bound} allows; read branch {behind} first, or close it"
         )
 

@@ -35,6 +35,10 @@ class OverPulled(BaseException):
     Not an `Exception`, so that code which swallows errors does not swallow this one by accident.
     """
 
+    def __init__(self, name: str, budget: int) -> None:
+        super().__init__(f"{name} was asked {budget + 1} times; its budget is {budget}")
+        self.name, self.budget = name, budget
+
 
 class Boom(Exception):
     """The error that a probe raises when it was told to."""
@@ -60,7 +64,7 @@ class Log:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.rows: list[str] = []
+        self.rows: dict[str, None] = {}
 
     def note(self, stage: str, kind: EventKind, item: object = None) -> None:
         """Write down one event."""
@@ -69,8 +73,7 @@ class Log:
 
     def join(self, stage: str) -> None:
         """Give `stage` a row, also if nothing ever happens there."""
-        if stage not in self.rows:
-            self.rows.append(stage)
+        self.rows.setdefault(stage)
 
     def watch(
         self, name: str, transform: Callable[[Iterable[A]], Iterable[B]]
@@ -215,7 +218,7 @@ class Probe:
     >>> list(lazy())
     Traceback (most recent call last):
     ...
-    funcpipe_rag.streams.probe.OverPulled: source was asked for item 2, past its budget of 2 pulls
+    funcpipe_rag.streams.probe.OverPulled: source was asked 3 times; its budget is 2
     >>> lazy.over
     True
 
@@ -274,7 +277,7 @@ class ProbeIterator(Iterator[Any]):
         if probe.over or (probe.budget is not None and probe.pulls > probe.budget):
             probe.over = True
             probe.log.note(probe.name, "refuse", self._wanted(at))
-            raise OverPulled(f"{probe.name} was asked for item {at}, past its budget of {probe.budget} pulls")
+            raise OverPulled(probe.name, probe.budget or 0)
         if at == probe.raises_at:
             self.ended = True
             boom = Boom(f"{probe.name} raised in place of item {at}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, zip_longest
 from typing import Any
 
-import funcpipe_rag
+from funcpipe_rag import streams
 
 from .mutant import mutant
 
@@ -410,4 +410,4 @@ def ends_where_a_source_fails(*sources: Source, key: Any = None, reverse: bool =
 @mutant(of="make_merge", killed_by="merge-looks-no-further-ahead-than-it-may")
 def reads_in_big_blocks(*sources: Source, lookahead: int = 1, **options: Any) -> Source:
     """Takes lookahead for a hint and reads eight times as much."""
-    return funcpipe_rag.make_merge(*sources, lookahead=8 * lookahead, **options)
+    return streams.make_merge(*sources, lookahead=8 * lookahead, **options)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import tee, zip_longest
 from typing import Any
 
-import funcpipe_rag
+from funcpipe_rag import streams
 
 from .mutant import mutant
 
@@ -88,7 +88,7 @@ def closes_its_input(*transforms: Transform, **_: Any) -> Run:
     """Takes its input over: closes what somebody else goes on reading."""
 
     def stream(xs: Iterable[Any]) -> Iterator[Any]:
-        branches = funcpipe_rag.multicast_bounded(iter(xs), len(transforms))
+        branches = streams.multicast_bounded(iter(xs), len(transforms))
         yield from zip(*(t(branch) for t, branch in zip(transforms, branches, strict=True)), strict=False)
 
     return stream
@@ -166,24 +166,47 @@ class _Queues:
 
 @mutant(of="multicast_bounded", killed_by="multicast-never-loses-an-item")
 def loses_item_on_overflow(xs: Iterable[Any], n: int, maxlen: int = 1024) -> Any:
-    """Pulls first and checks the bound behind it: the item in hand is gone for the others."""
+    """Pulls first and checks the bound behind it: the item in hand is gone for everybody."""
+    it, queues = (x for x in xs), [deque[Any]() for _ in range(n)]
 
-    class Loses(_Queues):
-        def pull(self, place: int) -> None:
-            self.it = self.it or iter(self.xs)
-            item = next(self.it)
-            for queue in self.queues.values():
-                if len(queue) >= self.maxlen:
+    class Branch:
+        def __init__(self, mine: deque[Any]) -> None:
+            self.mine = mine
+
+        def __iter__(self) -> Branch:
+            return self
+
+        def __next__(self) -> Any:
+            if not self.mine:
+                item = next(it)
+                if any(len(queue) >= maxlen for queue in queues):
                     raise BufferError("a branch is full")
-                queue.append(item)
+                for queue in queues:
+                    queue.append(item)
+            return self.mine.popleft()
 
-    return Loses(xs, n, maxlen).branches()
+    return tuple(map(Branch, queues))
 
 
 @mutant(of="multicast_bounded", killed_by="multicast-goes-on-after-an-overflow")
 def ends_in_silence_after_an_overflow(xs: Iterable[Any], n: int, maxlen: int = 1024) -> Any:
     """Raises BufferError inside a generator, which is finished from then on."""
     return _Queues(xs, n, maxlen).branches()
+
+
+@mutant(of="multicast_bounded", killed_by="multicast-asks-once-for-each-item")
+def keeps_one_in_stock(xs: Iterable[Any], n: int, maxlen: int = 1024) -> Any:
+    """Fetches the next item before anybody asks, so that it is there when somebody does."""
+
+    def stocked() -> Iterator[Any]:
+        it = iter(xs)
+        for held in it:
+            for item in it:
+                yield held
+                held = item
+            yield held
+
+    return streams.multicast_bounded(stocked(), n, maxlen)
 
 
 @mutant(of="multicast_bounded", killed_by="multicast-bounds-the-skew")

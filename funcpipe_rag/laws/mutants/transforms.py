@@ -10,7 +10,7 @@ from functools import wraps
 from itertools import islice
 from typing import Any
 
-import funcpipe_rag
+from funcpipe_rag import streams
 from funcpipe_rag.laws.transforms import FAMILIES
 
 from .mutant import mutant
@@ -132,7 +132,7 @@ WRAPPED = {
 def _around(name: str, wrap: Callable[[Run], Run]) -> Callable[[Any], Run]:
     @wraps(wrap)
     def factory(config: Any) -> Run:
-        return wrap(getattr(funcpipe_rag, name)(config))
+        return wrap(getattr(streams, name)(config))
 
     return factory
 

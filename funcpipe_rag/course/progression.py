@@ -1,0 +1,158 @@
+"""The progression map: every lesson with its functions, laws, exercises, minutes and tests.
+
+A name that leads nowhere is an error that says in which line of which header it stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import funcpipe_rag
+from funcpipe_rag.course.lessons import Lesson, LessonError
+
+
+class Law(Protocol):
+    """What the map asks of a law of `funcpipe_rag.laws`."""
+
+    @property
+    def id(self) -> str: ...
+
+
+class Exercise(Protocol):
+    """What the map asks of an exercise of `funcpipe_rag.course.exercises`."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def function(self) -> str: ...
+    @property
+    def laws(self) -> Sequence[Law]: ...
+    @property
+    def points(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Registries:
+    """What a header may name: laws by function, exercises by id; and the text of each test file."""
+
+    laws_of: Callable[[str], Iterable[Law]]
+    exercises: Mapping[str, Exercise]
+    tests: Mapping[str, str]
+
+    def tests_naming(self, words: Collection[str]) -> list[str]:
+        """The test files that name one of the words."""
+        named = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, words))})(?![\w-])")
+        return [path for path, text in self.tests.items() if words and named.search(text)]
+
+
+def registries(clone: Path) -> Registries:
+    """The package's own laws and exercises, and the tests of the clone."""
+    from funcpipe_rag import laws
+    from funcpipe_rag.course.exercises import EXERCISES
+
+    def laws_of(function: str) -> Sequence[Law]:
+        try:
+            return laws.of(function)
+        except KeyError:
+            return ()
+
+    tests = {
+        path.relative_to(clone).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted((clone / "tests").rglob("test_*.py"))
+    }
+    return Registries(laws_of, EXERCISES, tests)
+
+
+def dangling(lessons: Sequence[Lesson], known: Registries) -> Iterator[LessonError]:
+    """Whatever a header names and nobody knows, or the other way round; each with its file and line."""
+    ids = {lesson.id for lesson in lessons}
+    for lesson in lessons:
+
+        def wrong(key: str, item: str, message: str, lesson: Lesson = lesson) -> LessonError:
+            return LessonError(f"{key}: {message}", path=lesson.path, line=lesson.line_of(key, item))
+
+        for need in lesson.requires:
+            if need not in ids and need not in lesson.requires_planned:
+                yield wrong("requires", need, f"no lesson {need}; one still to come goes in requires_planned")
+        for need in lesson.requires_planned:
+            if need in ids:
+                yield wrong("requires_planned", need, f"lesson {need} is here; it goes in requires")
+        for name in lesson.functions:
+            if not hasattr(funcpipe_rag, name):
+                yield wrong("functions", name, f"funcpipe_rag has no {name}")
+            elif not known.tests_naming([name, *(law.id for law in known.laws_of(name))]):
+                yield wrong("functions", name, f"no test names {name} or a law of it")
+        about = {law.id for name in lesson.functions for law in known.laws_of(name)}
+        for law in lesson.laws:
+            if law not in about:
+                yield wrong("laws", law, f"no law {law} about a function of this lesson")
+        for exercise in lesson.exercises:
+            if exercise not in known.exercises:
+                yield wrong("exercises", exercise, f"funcpipe_rag.course.exercises has no {exercise}")
+        for exercise in known.exercises:
+            if exercise.startswith(lesson.id.lower()) and exercise not in lesson.exercises:
+                yield wrong("exercises", "", f"{exercise} is an exercise of this lesson; name it here")
+
+
+def progression_map(lessons: Sequence[Lesson], known: Registries) -> str:
+    """The page itself, as Markdown: a table of lessons, then a table of functions for each lesson."""
+    lines = [
+        "# Progression map",
+        "",
+        "`funcpipe-rag course map` writes this page from the lessons, the laws, the exercises and the tests.",
+        "",
+        "| lesson | minutes (read + exercises) | needs | functions | laws | exercises |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [_row(_lesson_cells(lesson)) for lesson in lessons]
+    for lesson in lessons:
+        lines += [
+            "",
+            f"## {lesson.id} {lesson.title}",
+            "",
+            "| function | laws | exercises | tests |",
+            "|---|---|---|---|",
+        ]
+        lines += [_row(cells) for cells in _function_cells(lesson, known)]
+    return "\n".join(lines) + "\n"
+
+
+def _lesson_cells(lesson: Lesson) -> list[str]:
+    here = f"{lesson.path.parent.name}/{lesson.path.stem}"
+    needs = [need for need in lesson.requires if need not in lesson.requires_planned]
+    needs += [f"{need} (to come)" for need in lesson.requires_planned]
+    return [
+        f"[{lesson.id} {lesson.title}](notebooks/{here}.ipynb) ([source](modules/{here}.md))",
+        f"{lesson.read_minutes} + {lesson.exercise_minutes}",
+        ", ".join(needs) or "nothing",
+        str(len(lesson.functions)),
+        str(len(lesson.laws)),
+        str(len(lesson.exercises)),
+    ]
+
+
+def _function_cells(lesson: Lesson, known: Registries) -> Iterator[list[str]]:
+    """A row for each function of the lesson, then one for each function that only an exercise asks for."""
+    exercises = [known.exercises[exercise] for exercise in lesson.exercises]
+    for name in dict.fromkeys((*lesson.functions, *(exercise.function for exercise in exercises))):
+        asked = [exercise for exercise in exercises if exercise.function == name]
+        laws = [law.id for law in known.laws_of(name) if law.id in lesson.laws]
+        laws += [law.id for exercise in asked for law in exercise.laws]
+        laws = list(dict.fromkeys(laws))
+        words = [name, *laws, *(exercise.id for exercise in asked)]
+        yield [
+            f"`{name}`" if name in lesson.functions else f"`{name}`, the learner's own",
+            ", ".join(f"`{law}`" for law in laws),
+            ", ".join(f"`{e.id}` {e.title} ({e.points} points)" for e in asked),
+            ", ".join(f"[{Path(path).name}]({path})" for path in known.tests_naming(words)),
+        ]
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") or "–" for cell in cells) + " |"

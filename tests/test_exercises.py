@@ -1,0 +1,117 @@
+"""Every exercise is honest: its starter is not judged, its reference passes, its mutants do not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from funcpipe_rag.course import check
+from funcpipe_rag.course.build import build_lesson, notebook_path
+from funcpipe_rag.course.editions import Edition
+from funcpipe_rag.course.exercises import EXERCISES, Exercise
+from funcpipe_rag.course.lessons import find_lessons, find_places
+from funcpipe_rag.laws.mutants import MUTANTS, Mutant
+
+ALL = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+
+
+def starter_of(exercise: Exercise):
+    namespace: dict[str, object] = {}
+    exec(exercise.starter, namespace)
+    return namespace[exercise.function]
+
+
+def mutants_of(exercise: Exercise) -> list[Mutant]:
+    laws = {law.id for law in exercise.laws}
+    return [
+        m
+        for m in MUTANTS
+        if m.name in exercise.mutants and (m.killed_by in laws or m.of == exercise.function)
+    ]
+
+
+@ALL
+def test_an_untouched_starter_is_not_attempted_yet(exercise: Exercise) -> None:
+    card = check(exercise.id, starter_of(exercise))
+    assert not card.attempted
+    assert repr(card) == f"{exercise.id} {exercise.function}: not attempted yet"
+    assert "not attempted yet" in card._repr_html_()
+
+
+HUNTS = ("schedule",)
+"""Exercises in which the learner looks for the input that unmasks a mutant."""
+
+
+@pytest.mark.parametrize(
+    "exercise", [e for e in EXERCISES.values() if e.function not in HUNTS], ids=lambda e: e.id
+)
+def test_each_mutant_breaks_a_law_and_its_card_teaches(exercise: Exercise) -> None:
+    found = mutants_of(exercise)
+    assert sorted({mutant.name for mutant in found}) == sorted(exercise.mutants)
+    for mutant in found:
+        card = check(exercise.id, mutant.impl)
+        assert card.attempted, mutant.name
+        assert not card.passed, mutant.name
+        text, html = repr(card), card._repr_html_()
+        assert text.startswith("✗ ")
+        for fact in ("what came", "expected", "hint"):
+            assert fact in text, (mutant.name, text)
+        assert "<script" not in html
+        assert "<style" not in html
+        assert "Traceback" not in text
+
+
+def test_an_exercise_has_hints_four_mutants_or_one_to_hunt_and_points() -> None:
+    for exercise in EXERCISES.values():
+        assert all(hint.strip() for hint in exercise.hints)
+        assert len(exercise.mutants) >= (1 if exercise.function in HUNTS else 4)
+        assert exercise.points == len(exercise.laws)
+
+
+@pytest.mark.parametrize("order", [[], [0, 0, 1], [0, 1, 0, 1], [1, 0]])
+def test_a_schedule_that_shows_nothing_is_told_what_it_showed(order: list[int]) -> None:
+    card = check("m03c07e4", lambda: order)
+    assert card.attempted
+    assert not card.passed
+    assert "it answered as it should" in repr(card)
+
+
+@pytest.mark.parametrize("order", [[0, 0, 1, 1], [0, 0, 1, 0], [1, 1, 0, 0]])
+def test_a_schedule_that_unmasks_the_split_passes(order: list[int]) -> None:
+    assert check("m03c07e4", lambda: order).passed
+
+
+@pytest.mark.parametrize("answer", [None, "0011", [0, 2], (0, 1), [0] * 21])
+def test_a_schedule_of_the_wrong_kind_is_told_what_is_wanted(answer: object) -> None:
+    card = check("m03c07e4", lambda: answer)
+    assert not card.passed
+    assert "expected a" in repr(card)
+
+
+def test_check_names_the_way_out() -> None:
+    with pytest.raises(ValueError, match="there are: m03c07e1, m03c07e2"):
+        check("m03c07e9", print)
+    with pytest.raises(TypeError, match="pass the function itself, make_chain, not list"):
+        check("m03c07e1", [1])
+
+
+def test_a_card_does_not_change_from_run_to_run() -> None:
+    (mutant,) = (m for m in MUTANTS if m.name == "removes_while_looping")
+    first = check("m03c07e2", mutant.impl)
+    assert repr(first) == repr(check("m03c07e2", mutant.impl))
+    assert "sizes = [2, 0, 1]" in repr(first)
+
+
+def test_the_solved_edition_is_all_ticks(tmp_path: Path) -> None:
+    said = {}
+    for lesson in find_lessons(find_places().modules):
+        build_lesson(lesson, tmp_path, edition=Edition.solved)
+        for cell in nbformat.read(notebook_path(lesson, tmp_path), 4).cells:
+            checked = re.search(r'check\("(m\d\dc\d\de\d)"', cell.source)
+            if "exercise" in cell.metadata.get("tags", ()) and checked:
+                said[checked[1]] = [o["data"]["text/plain"] for o in cell.outputs if "data" in o][-1]
+    assert list(said) == list(EXERCISES)
+    assert all(text.startswith("✓ ") for text in said.values()), said
