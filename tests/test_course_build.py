@@ -465,7 +465,7 @@ def test_lessons_are_found_from_a_clone_and_from_a_wheel(
 
 SMALL_LAW = SimpleNamespace(id="small-stays-small")
 SMALL_EXERCISE = SimpleNamespace(
-    id="m99c01e1", title="Halve", function="make_small", laws=("small-stays-small",), points=3
+    id="m99c01e1", title="Halve", function="make_small", laws=(SMALL_LAW,), points=3
 )
 KNOWN = Registries(
     laws_of=lambda name: [SMALL_LAW] if name == "make_small" else [],

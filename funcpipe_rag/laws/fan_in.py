@@ -279,7 +279,8 @@ def _(world: World, make_roundrobin: Any, sizes: list[int]) -> None:
                 )
         waiting[place] = []
         left[place] -= 1
-    same(list(left.values()), [0] * len(sizes), "items left over, by source: {}")
+    never = [f"source {place}" for place, many in left.items() if many]
+    holds(not never, f"the stream ended with items left in {', '.join(never)}", "every item")
 
 
 @law(

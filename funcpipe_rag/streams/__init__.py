@@ -16,6 +16,7 @@ from .pipelines import (
     source_to_transform,
     stage,
 )
+from .sources import UndecodableText, make_lines_source, make_text_source, make_walk_source
 from .transforms import fdrop_while, fence_k, ffilter, fflat_map, fmap, ftake_while
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Source",
     "Stage",
     "Transform",
+    "UndecodableText",
     "as_source",
     "compose",
     "fdrop_while",
@@ -36,8 +38,11 @@ __all__ = [
     "fork_lockstep",
     "ftake_while",
     "make_chain",
+    "make_lines_source",
     "make_merge",
     "make_roundrobin",
+    "make_text_source",
+    "make_walk_source",
     "multicast_bounded",
     "sink",
     "source",

@@ -1,0 +1,49 @@
+"""The running example: documents, made regular, cut, indexed, searched and answered from.
+
+Standard library only. The command line (typer, rich) is in commands.py and is not imported from here.
+"""
+
+from .answer import Answer, Citation, gen_answers
+from .chunking import gen_bounded_chunks, gen_chunks, gen_overlapping_chunks
+from .cleaning import clean, gen_clean_docs
+from .index import Index, IndexBusy, IndexMismatch, IndexProblem, NoIndex, NotAnIndex
+from .ingest import Event, Report, build_index, gen_ingest
+from .loading import NotText, Quarantined, make_docs_source
+from .pipeline import make_multi_rag_fn
+from .retrieve import Hit, QueryError, search
+from .types import Chunk, ChunkWithoutEmbedding, CleanBlock, CleanDoc, RagEnv, RawDoc, TextStream
+
+__all__ = [
+    "Answer",
+    "Chunk",
+    "ChunkWithoutEmbedding",
+    "Citation",
+    "CleanBlock",
+    "CleanDoc",
+    "Event",
+    "Hit",
+    "Index",
+    "IndexBusy",
+    "IndexMismatch",
+    "IndexProblem",
+    "NoIndex",
+    "NotAnIndex",
+    "NotText",
+    "Quarantined",
+    "QueryError",
+    "RagEnv",
+    "RawDoc",
+    "Report",
+    "TextStream",
+    "build_index",
+    "clean",
+    "gen_answers",
+    "gen_bounded_chunks",
+    "gen_chunks",
+    "gen_clean_docs",
+    "gen_ingest",
+    "gen_overlapping_chunks",
+    "make_docs_source",
+    "make_multi_rag_fn",
+    "search",
+]

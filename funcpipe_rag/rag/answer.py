@@ -1,0 +1,259 @@
+"""Answer a question with sentences of the corpus, each with its place, checked.
+
+Nothing is made up: an answer is sentences as they stand, best first. Before one is given, its passage is
+compared with the raw text again: with the file if it is still there and unchanged at that place, else with
+the raw text that the index keeps.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from math import log
+from typing import Literal, NamedTuple, TypeAlias
+
+from funcpipe_rag.streams.arguments import a_whole_number
+from funcpipe_rag.streams.ownership import Owned
+
+from .chunking import HEADING_JOINT, TextWindow, as_it_is
+from .cleaning import gen_clean_blocks
+from .index import Index, content_hash
+from .loading import FileText
+from .outline import headings
+from .retrieve import Hit, best_passages, match_expression
+from .sentences import gen_sentences
+
+NO_ANSWER = "No answer found."
+
+# An answer's best sentence, with its headings, has at least this share of what the question asks about.
+ENOUGH = 0.45
+
+# Sentences that fall below this share of the best one's score add noise, not detail.
+NEAR_BEST = 0.6
+
+# What is longer, in characters, is no sentence but a table (a third of it if it does not read like prose).
+LONGEST = 600
+
+Checked: TypeAlias = Literal["file", "index"]
+
+
+class Citation(NamedTuple):
+    """Where a sentence stands: `raw[start:stop]` of `source`, with the hash of that raw slice (hex).
+
+    `checked` says against what it was verified: the file as it is now, or the raw text that the index keeps.
+    """
+
+    source: str
+    start: int
+    stop: int
+    hash: str
+    checked: Checked
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.start}-{self.stop}"
+
+
+class Answer(NamedTuple):
+    """A sentence that answers, its headings, where it stands, and how well it fits (0 to 1)."""
+
+    text: str
+    heading: str
+    citation: Citation
+    score: float
+
+
+def gen_answers(index: Index, query: str, *, sentences: int = 3) -> Iterator[Answer]:
+    """The sentences that answer a question best, at most `sentences`, best first; none if nothing does.
+
+    >>> import os
+    >>> from tempfile import TemporaryDirectory
+    >>> from funcpipe_rag.rag import Index, RagEnv, RawDoc, build_index
+    >>> text = "Streams flow. A tee splits one stream into two.  \\r\\nIt keeps what lags."
+    >>> doc = RawDoc("tee", text, "tee.md")
+    >>> with TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "docs.db")
+    ...     _ = build_index(path, [doc], RagEnv(chunk_size=1000))
+    ...     with Index(path) as index:
+    ...         for answer in gen_answers(index, "How do I split a stream?", sentences=1):
+    ...             print(answer.text, answer.citation, answer.citation.checked)
+    ...         list(gen_answers(index, "Who was Ada Lovelace?"))
+    A tee splits one stream into two. tee.md:14-47 index
+    []
+
+    Demand: the passages are read when the first sentence is asked for; each further one costs its check.
+    Memory: the passages of eight documents. Closing: leaves the index open; until then it shows one commit.
+    Errors: QueryError for a question without words, ValueError for `sentences` < 1. A passage that fails
+    its check is left out.
+    """
+    a_whole_number("gen_answers", "sentences", sentences, least=1)
+    match_expression(query)
+
+    def run() -> Iterator[Answer]:
+        with index.snapshot():
+            yield from _chosen(index, query, sentences)
+
+    return run()
+
+
+def _chosen(index: Index, query: str, sentences: int) -> Iterator[Answer]:
+    given: list[frozenset[str]] = []
+    best = 0.0
+    for candidate in _ranked(index, query):
+        if candidate.score < best * NEAR_BEST or (not given and candidate.covers < ENOUGH):
+            return
+        # The next passage of a document begins with the end of this one, and files quote each other.
+        if any(len(candidate.words & other) > 0.7 * len(candidate.words | other) for other in given):
+            continue
+        citation = _verified(index, candidate)
+        if citation is None:
+            continue
+        given.append(candidate.words)
+        best = best or candidate.score
+        yield Answer(candidate.text, candidate.heading, citation, round(candidate.score, 3))
+        if len(given) == sentences:
+            return
+
+
+class _Candidate(NamedTuple):
+    hit: Hit
+    start: int
+    stop: int
+    text: str
+    heading: str
+    prose: bool
+    first: bool
+    words: frozenset[str] = frozenset()
+    covers: float = 0.0
+    score: float = 0.0
+
+
+def _ranked(index: Index, query: str) -> list[_Candidate]:
+    found = {
+        (candidate.hit.source, candidate.hit.start + candidate.start): candidate
+        for hit in best_passages(index, query, documents=8, each=3)
+        for candidate in _candidates(index, hit)
+    }
+    candidates = list(found.values())
+    if not candidates:
+        return []
+    wanted, *stems = _stems(
+        [
+            match_expression(query),
+            *(part for one in candidates for part in (one.text, f"{one.hit.source} {one.heading}")),
+        ]
+    )
+    weights = _weights(index, wanted - {"or"} or wanted)
+    whole = sum(weights.values())
+    top = max(candidate.hit.score for candidate in candidates)
+    ranked = []
+    for candidate, words, above in zip(candidates, stems[::2], stems[1::2], strict=True):
+        said = sum(weight for word, weight in weights.items() if word in words)
+        implied = sum(weight for word, weight in weights.items() if word in above - words)
+        # Where a heading asks the question, the sentence right below it is the answer, whatever its words.
+        covers = (
+            (said + (0.95 if candidate.first else 0.6) * implied) / whole if said or candidate.first else 0.0
+        )
+        length = 1 / (1 + max(0, len(words) - 25) / 50)
+        score = covers * (1.0 if candidate.prose else 0.5) * length * (0.6 + 0.4 * candidate.hit.score / top)
+        ranked.append(candidate._replace(words=words, covers=covers, score=score))
+    ranked.sort(key=lambda one: (-one.score, one.hit.source, one.start))
+    return ranked
+
+
+def _candidates(index: Index, hit: Hit) -> Iterator[_Candidate]:
+    [(last,)] = index.rows(
+        "SELECT ordinal + 1 = chunks FROM chunk JOIN document ON document.id = document WHERE chunk.id = ?",
+        (hit.row,),
+    )
+    path = hit.heading.split(HEADING_JOINT) if hit.heading else []
+    inside = list(headings(hit.source, hit.text))
+    length = len(hit.text.rstrip())
+    first = False
+    for start, stop, prose in gen_sentences(hit.text):
+        # What touches a cut may be half a sentence; its other half is whole in the passage next to it.
+        if (start == 0 and hit.start > 0) or (stop == length and not last):
+            continue
+        while inside and inside[0].at <= start:
+            entered = inside.pop(0)
+            path = [*path[: entered.level], entered.title]
+            first = True
+        if stop - start <= (LONGEST if prose else LONGEST // 3):
+            heading = HEADING_JOINT.join(path)
+            yield _Candidate(hit, start, stop, hit.text[start:stop], heading, prose, first and prose)
+            first = first and not prose
+
+
+def _stems(texts: Sequence[str]) -> list[frozenset[str]]:
+    """The words of texts as the index has them: its own tokenizer is asked, so the two cannot differ."""
+    stems: list[set[str]] = [set() for _ in texts]
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.execute("CREATE VIRTUAL TABLE words USING fts5(text, tokenize='porter unicode61')")
+        connection.execute("CREATE VIRTUAL TABLE terms USING fts5vocab(words, instance)")
+        connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", enumerate(texts))
+        for term, row in connection.execute("SELECT term, doc FROM terms"):
+            stems[row].add(term)
+    finally:
+        connection.close()
+    return [frozenset(words) for words in stems]
+
+
+def _weights(index: Index, words: frozenset[str]) -> dict[str, float]:
+    """How much each word says: the rarer in the corpus, the more (BM25's inverse document frequency)."""
+    index.rows("CREATE VIRTUAL TABLE IF NOT EXISTS temp.chunk_terms USING fts5vocab(main, chunk_words, row)")
+    [(chunks,)] = index.rows("SELECT coalesce(sum(chunks), 0) FROM document")
+    weights = {}
+    for word in sorted(words):
+        [(having,)] = index.rows("SELECT coalesce(sum(doc), 0) FROM temp.chunk_terms WHERE term = ?", (word,))
+        weights[word] = log(1 + (chunks - having + 0.5) / (having + 0.5))
+    return weights
+
+
+def _verified(index: Index, candidate: _Candidate) -> Citation | None:
+    """The citation of a sentence, or None if its passage is not what was indexed."""
+    hit = candidate.hit
+    [(raw, raw_hash)] = index.rows("SELECT coalesce(raw, text), raw_hash FROM chunk WHERE id = ?", (hit.row,))
+    in_file = _in_file(index, hit)
+    checked: Checked = "file"
+    if in_file is None or content_hash(in_file) != raw_hash:
+        checked = "index"
+        # tail "pad" puts blanks behind the text that are not in the raw one
+        raw = raw[: hit.stop - hit.start]
+        if content_hash(raw) != raw_hash:
+            return None
+    else:
+        raw = in_file
+    with Owned() as owned:
+        clean = TextWindow(owned.take(gen_clean_blocks(raw)))
+        if (
+            not clean.reaches(candidate.stop)
+            or clean.between(candidate.start, candidate.stop) != candidate.text
+        ):
+            return None
+        start, stop = clean.raw(candidate.start), clean.raw(candidate.stop)
+    return Citation(
+        hit.source, hit.start + start, hit.start + stop, content_hash(raw[start:stop]).hex(), checked
+    )
+
+
+def _in_file(index: Index, hit: Hit) -> str | None:
+    """The raw slice as the file has it now; None if the file is gone or cannot be read."""
+    settings = index.settings()
+    roots: dict[str, str] = settings.get("roots", {})
+    if len(roots) == 1:
+        [root], below = roots.values(), hit.source
+    else:
+        name, _, below = hit.source.partition("/")
+        root = roots.get(name, "")
+    path = root if os.path.isfile(root) else os.path.join(root, below)
+    if not root or not os.path.isfile(path):
+        return None
+    try:
+        with Owned() as owned:
+            text = TextWindow(owned.take(as_it_is(FileText(path, settings.get("encoding", "utf-8")))))
+            while text.end < hit.start and text.reaches(text.end + 1):
+                text.forget(min(text.end, hit.start))
+            return text.between(hit.start, hit.stop) if text.reaches(hit.stop) else None
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,309 @@
+"""Cut documents into overlapping passages that know exactly where they stand.
+
+One window moves over the clean text. It holds a window's worth and the block that was read last, however long
+the document is, and it cuts the same passages whatever blocks the text came in.
+"""
+
+from __future__ import annotations
+
+import warnings
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, get_args
+
+from funcpipe_rag.streams import compose, fence_k, stage
+from funcpipe_rag.streams.arguments import a_whole_number
+from funcpipe_rag.streams.ownership import Owned
+
+from .cleaning import text_blocks
+from .outline import Outline
+from .types import (
+    Boundary,
+    ChunkWithoutEmbedding,
+    CleanBlock,
+    CleanDoc,
+    RagEnv,
+    Tail,
+    TextStream,
+    check_name,
+    check_window,
+)
+
+# Bump it when the same settings would cut otherwise: an index made by another chunker then says so.
+CHUNKER = "chunk-1"
+
+HEADING = "heading"
+"""The key of a chunk's metadata that holds its headings, outermost first."""
+
+HEADING_JOINT = " > "
+
+OnDrop = Callable[[str, int], object]
+"""Told of a dropped tail: the document's id and how many characters of clean text it had."""
+
+
+class Passage(NamedTuple):
+    """A window of clean text: its place there, its raw offsets, and what it shares with the one before."""
+
+    text: str
+    at: int
+    start: int
+    stop: int
+    shared: int
+
+
+def gen_chunks(
+    docs: Iterable[CleanDoc], env: RagEnv, *, on_drop: OnDrop | None = None
+) -> Iterator[ChunkWithoutEmbedding]:
+    r"""The passages of documents, in order.
+
+    >>> from funcpipe_rag.rag import RawDoc, gen_clean_docs
+    >>> docs = gen_clean_docs([RawDoc("a", "# Tee\r\nabcd", "a.md"), RawDoc("b", "xyz", "b.md")])
+    >>> for chunk in gen_chunks(docs, RagEnv(chunk_size=6, overlap=1)):
+    ...     chunk.doc_id, chunk.ordinal, chunk.text, (chunk.start, chunk.stop), dict(chunk.metadata)
+    ('a', 0, '# Tee\n', (0, 7), {'heading': 'Tee'})
+    ('a', 1, '\nabcd', (5, 11), {'heading': 'Tee'})
+    ('b', 0, 'xyz', (0, 3), {})
+
+    A document without text has no passage.
+
+    >>> list(gen_chunks(gen_clean_docs([RawDoc("a", "", "a.txt")]), RagEnv(chunk_size=6)))
+    []
+
+    Laws: `clean(raw[start:stop]) == text` (with tail "pad": before the blanks); starts and stops increase;
+    with tail "emit" the passages without what they share are the document, and none lies inside the one
+    before it. Class: pure. Demand: the next document when the last is used up, and its blocks as the window
+    reaches them. Memory: O(chunk_size + block), and the headings within. Closing: closes the texts it
+    opened. Errors: a text's own, after the passages that were whole before it. Dropped tails (tail "drop")
+    go to `on_drop(doc_id, characters)`, or are counted in one RuntimeWarning at the end.
+    """
+    with Owned() as owned:
+        drops = _Drops(on_drop)
+        for doc in owned.opened(docs):
+            if not isinstance(doc, CleanDoc):
+                raise TypeError(
+                    f"gen_chunks: wants CleanDoc items (see gen_clean_docs), got {type(doc).__name__}"
+                )
+            for ordinal, (passage, heading) in enumerate(gen_passages(doc, env, drops)):
+                metadata = {**doc.metadata, HEADING: heading} if heading else doc.metadata
+                yield ChunkWithoutEmbedding(
+                    doc.doc_id, passage.text, passage.start, passage.stop, ordinal, metadata
+                )
+        drops.warn("gen_chunks")
+
+
+def gen_passages(doc: CleanDoc, env: RagEnv, on_drop: OnDrop) -> Iterator[tuple[Passage, str]]:
+    """The passages of one document, each with its headings as text; as gen_chunks."""
+    outline = Outline(doc.source)
+
+    def read() -> Iterator[CleanBlock]:
+        with Owned() as owned:
+            for block in owned.called(doc.blocks):
+                outline.feed(block.text)
+                yield block
+
+    with Owned() as owned:
+        windows = gen_windows(
+            doc.doc_id, read(), env.chunk_size, env.overlap, env.tail, env.boundary, on_drop
+        )
+        for passage in owned.take(windows):
+            yield passage, HEADING_JOINT.join(outline.path(passage.at))
+
+
+def gen_overlapping_chunks(
+    doc_id: str,
+    text: str | TextStream,
+    *,
+    size: int,
+    overlap: int = 0,
+    tail: Tail = "emit",
+    boundary: Boundary = "char",
+    on_drop: OnDrop | None = None,
+) -> Iterator[ChunkWithoutEmbedding]:
+    """Overlapping windows over one text, taken as it is; offsets count from its beginning.
+
+    >>> [chunk.text for chunk in gen_overlapping_chunks("d", "abcdefghij", size=4, overlap=2)]
+    ['abcd', 'cdef', 'efgh', 'ghij']
+
+    The last window may be short; `tail` drops it or fills it up. With boundary "word", cuts fall between
+    words.
+
+    >>> [chunk.text for chunk in gen_overlapping_chunks("d", "abcdefg", size=4, overlap=2, tail="pad")]
+    ['abcd', 'cdef', 'efg ']
+    >>> [chunk.text for chunk in gen_overlapping_chunks("d", "one two three", size=8, boundary="word")]
+    ['one two ', 'three']
+
+    Class: pure. Demand: blocks of the text as the window reaches them. Memory: O(size + block). Closing:
+    closes the text if it opened it. Errors: ValueError and TypeError at construction; the text's own errors
+    after the windows that were whole before it. Dropped tails: as gen_chunks.
+    """
+    check_window("gen_overlapping_chunks", "size", size, overlap)
+    check_name("gen_overlapping_chunks", "tail", tail, get_args(Tail))
+    check_name("gen_overlapping_chunks", "boundary", boundary, get_args(Boundary))
+
+    def run() -> Iterator[ChunkWithoutEmbedding]:
+        drops = _Drops(on_drop)
+        with Owned() as owned:
+            windows = gen_windows(doc_id, as_it_is(text), size, overlap, tail, boundary, drops)
+            for ordinal, window in enumerate(owned.take(windows)):
+                yield ChunkWithoutEmbedding(doc_id, window.text, window.start, window.stop, ordinal)
+        drops.warn("gen_overlapping_chunks")
+
+    return run()
+
+
+def gen_bounded_chunks(
+    docs: Iterable[CleanDoc], env: RagEnv, max_chunks: int, *, on_drop: OnDrop | None = None
+) -> Iterator[ChunkWithoutEmbedding]:
+    """At most `max_chunks` passages; the document behind the last of them is never asked for.
+
+    >>> from funcpipe_rag.rag import RawDoc, gen_clean_docs
+    >>> endless = (RawDoc(str(n), "abcdef", "a.txt") for n in iter(int, 1))
+    >>> [chunk.text for chunk in gen_bounded_chunks(gen_clean_docs(endless), RagEnv(chunk_size=4), 3)]
+    ['abcd', 'ef', 'abcd']
+
+    A bound of 0 pulls nothing.
+
+    >>> list(gen_bounded_chunks(gen_clean_docs(endless), RagEnv(chunk_size=4), 0))
+    []
+
+    Class, demand, memory, closing, errors: as gen_chunks; ValueError for `max_chunks` < 0, at construction.
+    """
+    a_whole_number("gen_bounded_chunks", "max_chunks", max_chunks, least=0)
+
+    @stage
+    def chunked(stream: Iterable[CleanDoc]) -> Iterator[ChunkWithoutEmbedding]:
+        return gen_chunks(stream, env, on_drop=on_drop)
+
+    return compose(chunked, fence_k(max_chunks))(docs)
+
+
+def gen_windows(
+    doc_id: str,
+    blocks: Iterator[CleanBlock],
+    size: int,
+    overlap: int,
+    tail: Tail,
+    boundary: Boundary,
+    on_drop: OnDrop,
+) -> Iterator[Passage]:
+    """The windows over one document's blocks, which it takes over; see gen_chunks for what they promise."""
+    with Owned() as owned:
+        text = TextWindow(owned.take(blocks))
+        start = stop = shared = 0
+        while text.reaches(stop + 1):
+            whole = text.reaches(start + size)
+            end = start + size if whole else text.end
+            # A cut needs the character behind it; where the text ends there is nothing to cut.
+            if boundary == "word" and whole and text.reaches(end + 1):
+                end = text.last_gap(max(stop, start + size // 2), end) or end
+            passage = Passage(text.between(start, end), start, text.raw(start), text.raw(end), shared)
+            if whole or tail == "emit":
+                yield passage
+            elif tail == "pad":
+                yield passage._replace(text=passage.text.ljust(size))
+            else:
+                on_drop(doc_id, end - max(stop, start))
+            before = start
+            start, stop = max(end - overlap, start + 1), end
+            if boundary == "word":
+                start = text.first_gap(start, stop)
+            shared = stop - start
+            text.forget(min(before, start))
+
+
+class TextWindow:
+    """The part of a text that a window moving over it can still reach, by places in the whole of it."""
+
+    def __init__(self, blocks: Iterator[CleanBlock]) -> None:
+        self._blocks = blocks
+        self._held = ""
+        self._begin = 0
+        self.end = 0
+        # Behind the place _places[i] of the clean text, the raw text is _lost[i] characters ahead.
+        self._places = [0]
+        self._lost = [0]
+
+    def reaches(self, place: int) -> bool:
+        """Whether the text goes at least as far as `place`; reads on until that is known."""
+        if self.end >= place:
+            return True
+        parts = [self._held]
+        for block in self._blocks:
+            lost = block.start - self.end
+            for at, more in block.edits:
+                self._places.append(self.end + at)
+                self._lost.append(lost + more)
+            parts.append(block.text)
+            self.end += len(block.text)
+            if self.end >= place:
+                break
+        self._held = "".join(parts)
+        return self.end >= place
+
+    def forget(self, place: int) -> None:
+        """Nobody will ask for anything before `place` again."""
+        # Cutting the held text at every window would cost their product; so only when half of it is done.
+        if place - self._begin > len(self._held) // 2:
+            self._held = self._held[place - self._begin :]
+            self._begin = place
+            passed = bisect_right(self._places, place) - 1
+            del self._places[:passed], self._lost[:passed]
+
+    def between(self, start: int, stop: int) -> str:
+        """The text between two places that have been reached and not forgotten."""
+        return self._held[start - self._begin : stop - self._begin]
+
+    def raw(self, place: int) -> int:
+        """The raw offset of a place."""
+        return place + self._lost[bisect_right(self._places, place) - 1]
+
+    def last_gap(self, after: int, until: int) -> int | None:
+        """The last place in (after, until] that is not inside a word."""
+        if self.between(until, until + 1) in _BLANKS:
+            return until
+        part = self.between(after, until)
+        gap = max(map(part.rfind, _BLANKS)) + 1
+        return after + gap if gap else None
+
+    def first_gap(self, start: int, stop: int) -> int:
+        """The first place in [start, stop] that is not inside a word, behind a blank if there is one."""
+        if start in (0, stop) or self.between(start - 1, start) in _BLANKS:
+            return start
+        part = self.between(start, stop)
+        gaps = [gap for gap in map(part.find, _BLANKS) if gap >= 0]
+        return start + min(gaps) + 1 if gaps else stop
+
+
+# Also NO-BREAK SPACE is white space to str.isspace(); but not a place to break.
+_BLANKS = " \n\t\r"
+
+
+class _Drops:
+    """Counts dropped tails, or hands them on."""
+
+    def __init__(self, on_drop: OnDrop | None) -> None:
+        self._on_drop = on_drop
+        self._tails = self._characters = 0
+
+    def __call__(self, doc_id: str, characters: int) -> None:
+        if self._on_drop is not None:
+            self._on_drop(doc_id, characters)
+        else:
+            self._tails += 1
+            self._characters += characters
+
+    def warn(self, where: str) -> None:
+        if self._tails:
+            message = (
+                f'{where}: tail="drop" left out {self._tails} tails, {self._characters} characters of text'
+            )
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def as_it_is(text: str | TextStream) -> Iterator[CleanBlock]:
+    """A text as blocks whose raw offsets are their own places."""
+    with Owned() as owned:
+        start = 0
+        for block in owned.take(text_blocks(text)):
+            yield CleanBlock(block, start)
+            start += len(block)

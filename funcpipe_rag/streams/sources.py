@@ -1,0 +1,298 @@
+"""Where streams come from: folders and text files.
+
+The one file of this room that opens anything. Each source opens what it needs at its first pull and closes it
+when it is exhausted, closed early or stopped by an error.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Callable, Iterable, Iterator
+from io import BufferedReader, IncrementalNewlineDecoder
+from stat import S_ISDIR, S_ISREG
+from typing import Literal, TypeAlias
+
+from .arguments import a_whole_number
+from .ownership import Owned
+from .pipelines import Stage
+
+OnWalkError: TypeAlias = Literal["fail", "skip"] | Callable[[str, OSError], object]
+"""What to do about a folder or file that cannot be looked at: raise, pass over, or be told."""
+
+Encoding: TypeAlias = str | Callable[[BufferedReader], str]
+"""The name of an encoding, or a function that finds it in the opened file."""
+
+
+class UndecodableText(ValueError):
+    """A file holds a byte that its encoding does not have.
+
+    `path`, `line` (from 1), `offset` (of the byte, from 0), `byte` and `encoding` say where and what.
+    """
+
+    def __init__(self, path: str, line: int, offset: int, byte: int, encoding: str, reason: str) -> None:
+        super().__init__(path, line, offset, byte, encoding, reason)
+        self.path, self.line, self.offset = path, line, offset
+        self.byte, self.encoding, self.reason = byte, encoding, reason
+
+    @property
+    def finding(self) -> str:
+        """What was found, without the place.
+
+        >>> UndecodableText("a.txt", 2, 7, 0xE9, "utf-8", "invalid continuation byte").finding
+        'not utf-8: byte 0xe9 at offset 7 (invalid continuation byte)'
+        """
+        return f"not {self.encoding}: byte {self.byte:#04x} at offset {self.offset:,} ({self.reason})"
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.finding}"
+
+
+def make_walk_source(
+    root: str | os.PathLike[str],
+    *,
+    suffixes: Iterable[str] | None = None,
+    hidden: bool = False,
+    skip: Iterable[str] = (),
+    on_error: OnWalkError = "fail",
+) -> Stage[[], Iterator[str]]:
+    """The paths of the files below a folder, depth first, sorted by name at every level.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ["b.md", "a.txt", ".hidden.md"]:
+    ...         _ = open(os.path.join(folder, name), "w").close()
+    ...     [os.path.basename(path) for path in make_walk_source(folder, suffixes=[".md"])()]
+    ['b.md']
+
+    A folder that is not there is an error when the walk starts, not before.
+
+    >>> walk = make_walk_source("no/such/folder")
+    >>> next(walk())
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: [Errno 2] No such file or directory: 'no/such/folder'
+
+    `suffixes` are compared without case, dot included. Names that begin with a dot are left out unless
+    `hidden`; names in `skip` always are. Links are followed, but each real folder is entered once: a link
+    that points back at its parent cannot loop. What is neither folder nor file (a socket, a pipe) is left
+    out. A root that is a file gives its own path, whatever its name.
+
+    Class: external. Demand: a folder is listed when the walk reaches it. Memory: the sorted names of the
+    folders on the way down, and one pair of numbers for each folder entered. Closing: holds nothing open.
+    Errors: OSError from the root; below it OSError under "fail", nothing under "skip", or a call of
+    `on_error(path, error)`. TypeError and ValueError at construction.
+    """
+    top = os.fspath(root)
+    if not isinstance(top, str) or not top:
+        raise TypeError(f"make_walk_source: root must be a path as text, got {root!r}")
+    if isinstance(suffixes, str) or isinstance(skip, str):
+        raise TypeError('make_walk_source: suffixes and skip are lists of names, like [".md"], not one str')
+    endings = None if suffixes is None else tuple(suffix.lower() for suffix in suffixes)
+    for ending in endings or ():
+        if not ending.startswith("."):
+            raise ValueError(f'make_walk_source: a suffix begins with a dot, like ".md"; got {ending!r}')
+    skipped = frozenset(skip)
+    if on_error not in ("fail", "skip") and not callable(on_error):
+        raise ValueError(f'make_walk_source: on_error must be "fail", "skip" or a function, got {on_error!r}')
+
+    def told(path: str, error: OSError) -> None:
+        if on_error == "fail":
+            raise error
+        if callable(on_error):
+            on_error(path, error)
+
+    def entries(folder: str) -> list[str]:
+        names = (name for name in os.listdir(folder) if hidden or not name.startswith("."))
+        return sorted(names, reverse=True)
+
+    def run() -> Iterator[str]:
+        found = os.stat(top)
+        if not S_ISDIR(found.st_mode):
+            yield top
+            return
+        entered = {(found.st_dev, found.st_ino)}
+        levels = [(top, entries(top))]
+        while levels:
+            folder, names = levels[-1]
+            if not names:
+                levels.pop()
+                continue
+            name = names.pop()
+            if name in skipped:
+                continue
+            path = os.path.join(folder, name)
+            try:
+                found = os.stat(path)
+                if S_ISDIR(found.st_mode):
+                    real = (found.st_dev, found.st_ino)
+                    if real not in entered:
+                        entered.add(real)
+                        levels.append((path, entries(path)))
+                    continue
+            except OSError as error:
+                # A broken link or a vanished file matters only if it would have been given.
+                if endings is None or name.lower().endswith(endings) or os.path.isdir(path):
+                    told(path, error)
+                continue
+            if S_ISREG(found.st_mode) and (endings is None or name.lower().endswith(endings)):
+                yield path
+
+    return Stage(run, "source", "make_walk_source", top)
+
+
+def make_text_source(
+    path: str | os.PathLike[str], *, encoding: Encoding = "utf-8", block: int = 65536
+) -> Stage[[], Iterator[str]]:
+    r"""The text of a file, in blocks, exactly as it stands there.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "a.txt")
+    ...     with open(path, "wb") as file:
+    ...         _ = file.write(b"\xef\xbb\xbfnaive caf\xc3\xa9\r\n")
+    ...     list(make_text_source(path, block=11)())
+    ['naive ca', 'fé\r\n']
+
+    A byte that the encoding does not have is an error that says where it is, after the text before it.
+
+    >>> with TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "a.txt")
+    ...     with open(path, "wb") as file:
+    ...         _ = file.write(b"one\ncaf\xe9 two")
+    ...     try:
+    ...         list(make_text_source(path)())
+    ...     except UndecodableText as error:
+    ...         error.line, error.offset, hex(error.byte)
+    (2, 7, '0xe9')
+
+    Line ends stay as they are; a byte order mark is not part of the text. `block` is in bytes, at least 1.
+    `encoding` may be a function: it is handed the opened file and returns the encoding's name.
+
+    Class: external. Demand: one read a block. Memory: one block. Closing: closes the file on exhaustion,
+    early stop and error. Errors: OSError, UndecodableText (a ValueError); LookupError or ValueError for a bad
+    argument, at construction.
+    """
+    name = _a_path("make_text_source", path)
+    block = a_whole_number("make_text_source", "block", block, least=1)
+    if not callable(encoding):
+        _known(encoding)
+
+    def run() -> Iterator[str]:
+        with open(name, "rb") as file:
+            chosen = encoding
+            if callable(chosen):
+                chosen = _known(chosen(file))
+                file.seek(0)
+            if codecs.lookup(chosen).name == "utf-8-sig":
+                chosen = "utf-8"  # its mark is left out below, and still counts in the offset
+            decoder = codecs.getincrementaldecoder(chosen)()
+            read, started, ended = 0, False, False
+            while not ended:
+                data = file.read(block)
+                read += len(data)
+                ended = not data
+                try:
+                    text = decoder.decode(data, ended)
+                except UnicodeError as error:
+                    if not isinstance(error, UnicodeDecodeError):  # UTF-16 without its mark
+                        raise UndecodableText(name, 1, 0, (data or b"\0")[0], chosen, str(error)) from None
+                    # What the decoder was working on ends where we have read to.
+                    offset = read - len(error.object) + error.start
+                    good, line = _before(file, chosen, offset, read - len(data))
+                    good = good if started else good.removeprefix("\ufeff")
+                    if good:
+                        yield good
+                    byte, reason = error.object[error.start], error.reason
+                    raise UndecodableText(name, line, offset, byte, chosen, reason) from None
+                if text and not started:
+                    started = True
+                    text = text.removeprefix("\ufeff")
+                if text:
+                    yield text
+
+    return Stage(run, "source", "make_text_source", name)
+
+
+def make_lines_source(
+    path: str | os.PathLike[str], *, encoding: Encoding = "utf-8", block: int = 65536
+) -> Stage[[], Iterator[str]]:
+    r"""The lines of a file, without their ends; "\n", "\r\n" and "\r" all end a line.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "a.txt")
+    ...     with open(path, "wb") as file:
+    ...         _ = file.write(b"one\r\n\ntwo")
+    ...     list(make_lines_source(path)())
+    ['one', '', 'two']
+
+    An empty file has no lines.
+
+    >>> with TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "a.txt")
+    ...     open(path, "w").close()
+    ...     list(make_lines_source(path)())
+    []
+
+    Class: external. Demand: reads a block when no whole line is left of the last. Memory: one block and the
+    longest line. Closing: closes the file on exhaustion, early stop and error. Errors: as make_text_source.
+    """
+    blocks = make_text_source(path, encoding=encoding, block=block)
+
+    def run() -> Iterator[str]:
+        newlines = IncrementalNewlineDecoder(None, True)
+        parts: list[str] = []
+        with Owned() as owned:
+            for text in owned.called(blocks):
+                first, *rest = newlines.decode(text).split("\n")
+                parts.append(first)
+                if rest:
+                    yield "".join(parts)
+                    yield from rest[:-1]
+                    parts = [rest[-1]]
+        if newlines.decode("", True) or any(parts):
+            yield "".join(parts)
+
+    return Stage(run, "source", "make_lines_source", blocks.args[0])
+
+
+def _a_path(where: str, path: str | os.PathLike[str]) -> str:
+    if isinstance(path, int):
+        raise TypeError(f"{where}: path must be a path, got {path!r}")
+    name = os.fspath(path)
+    if not isinstance(name, str):
+        raise TypeError(f"{where}: path must be text, got {type(name).__name__}")
+    if not name or "\0" in name:
+        raise ValueError(f"{where}: path must be a file's path, got {name!r}")
+    return name
+
+
+def _known(encoding: str) -> str:
+    try:
+        if codecs.lookup(encoding)._is_text_encoding:
+            return encoding
+    except LookupError:
+        pass
+    raise ValueError(f'encoding must be one that Python knows, like "utf-8" or "latin-1"; got {encoding!r}')
+
+
+def _before(file: BufferedReader, encoding: str, offset: int, given: int) -> tuple[str, int]:
+    """The good text between the bytes `given` and `offset`, and the line that `offset` stands on.
+
+    Only an error needs the line, so nobody counts lines until there is one: the file is read once more.
+    """
+    file.seek(0)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    newlines = IncrementalNewlineDecoder(None, True)
+    line, at, good = 1, 0, []
+    while at < offset:
+        data = file.read(min(65536, (given if at < given else offset) - at))
+        if not data:
+            break
+        text = decoder.decode(data)
+        line += newlines.decode(text).count("\n")
+        if at >= given:
+            good.append(text)
+        at += len(data)
+    return "".join(good), line + newlines.decode("", True).count("\n")

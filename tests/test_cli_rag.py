@@ -1,0 +1,249 @@
+"""The command line of the index: what it prints, how it exits, and what it says of a mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("typer")
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*words: object, cwd: Path = ROOT, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from funcpipe_rag.cli import main; main()", *map(str, words)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "tee.md").write_text("# Tee\n\nA tee splits one stream into two.\n")
+    (folder / "chain.md").write_text("# Chain\n\nChain joins streams, one after another.\n")
+    return folder
+
+
+def test_build_ask_search_status(docs: Path, tmp_path: Path) -> None:
+    index = tmp_path / "docs.db"
+    built = run("build", docs, "--index", index)
+    assert (built.returncode, built.stderr) == (0, "")
+    lines = built.stdout.splitlines()
+    assert lines[0].startswith(f"indexed    2 documents, 2 chunks in {index} (")
+    assert lines[-1] == f'next       funcpipe-rag ask "…" --index {index}'
+    again = run("build", docs, "--index", index)
+    assert "unchanged  2 documents" in again.stdout
+    asked = run("ask", "How do I split a stream?", "--index", index)
+    assert asked.returncode == 0
+    assert asked.stdout.splitlines()[:2] == [
+        "A tee splits one stream into two.",
+        "    tee.md:7-40  under Tee  (checked against the file)",
+    ]
+    found = run("search", "joining", "--index", index)
+    assert found.stdout.startswith(" 1  chain.md:0-")
+    status = run("status", "--index", index)
+    assert "holds      2 documents, 2 chunks" in status.stdout
+    assert "last run   complete" in status.stdout
+
+
+def test_no_answer_is_said_plainly(docs: Path, tmp_path: Path) -> None:
+    index = tmp_path / "docs.db"
+    run("build", docs, "--index", index)
+    asked = run("ask", "Who was Ada Lovelace?", "--index", index)
+    assert (asked.returncode, asked.stdout.splitlines()[0]) == (0, "No answer found.")
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly(docs: Path, tmp_path: Path) -> None:
+    index = tmp_path / "docs.db"
+    run("build", docs, "--index", index)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [
+        sys.executable,
+        "-c",
+        "from funcpipe_rag.cli import main; main()",
+        "ask",
+        "streams",
+        "--index",
+        str(index),
+    ]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    os.close(writer)
+    assert done.stderr == ""
+
+
+def test_json_is_all_that_stands_on_stdout(docs: Path, tmp_path: Path) -> None:
+    index = tmp_path / "docs.db"
+    (docs / "bad.txt").write_bytes(b"one\n\xff")
+    built = run("build", docs, "--index", index, "--json")
+    assert built.returncode == 3
+    report = json.loads(built.stdout)
+    assert (report["indexed"], report["quarantined"], report["state"]) == (2, 1, "complete")
+    assert report["quarantine"] == [
+        {"source": "bad.txt", "reason": "not utf-8: byte 0xff at offset 4 (invalid start byte)", "line": 2}
+    ]
+    asked = json.loads(run("ask", "split a stream", "--index", index, "--json").stdout)
+    assert asked["answers"][0]["citation"]["checked"] == "file"
+    hits = json.loads(run("search", "chain", "--index", index, "--json").stdout)["hits"]
+    assert hits[0]["source"] == "chain.md"
+    status = json.loads(run("status", "--index", index, "--json").stdout)
+    assert (status["documents"], status["quarantine"]) == (2, report["quarantine"])
+
+
+def test_what_cannot_be_read_is_listed_and_the_exit_code_is_3(docs: Path, tmp_path: Path) -> None:
+    index = tmp_path / "docs.db"
+    (docs / "latin.txt").write_bytes("ein Caf\u00e9".encode("latin-1"))
+    (docs / "image.txt").write_bytes(bytes(range(256)))
+    built = run("build", docs, "--index", index)
+    assert built.returncode == 3
+    assert "indexed    2 documents" in built.stdout
+    assert "quarantine image.txt  not text: " in built.stdout
+    assert "latin.txt:1  not utf-8: byte 0xe9 at offset 7" in built.stdout
+    assert "(try --encoding latin-1)" in built.stdout
+    latin = run("build", docs, "--index", index, "--encoding", "latin-1")
+    assert "indexed    1 document, " in latin.stdout
+    assert "latin.txt" not in latin.stdout
+
+
+def test_a_build_takes_the_settings_of_its_index(docs: Path, tmp_path: Path) -> None:
+    index = tmp_path / "docs.db"
+    assert run("build", docs, "--index", index, "--chunk-size", 20, "--overlap", 5).returncode == 0
+    assert "unchanged  2 documents" in run("build", docs, "--index", index).stdout
+    other = run("build", docs, "--index", index, "--chunk-size", 30)
+    assert other.returncode == 1
+    assert "--rebuild" in other.stderr
+    assert run("build", docs, "--index", index, "--chunk-size", 30, "--rebuild").returncode == 0
+
+
+def test_another_corpus_is_not_mistaken_for_this_one_emptied(docs: Path, tmp_path: Path) -> None:
+    index = tmp_path / "docs.db"
+    run("build", docs, "--index", index)
+    other = tmp_path / "notes"
+    other.mkdir()
+    refused = run("build", other, "--index", index)
+    assert refused.returncode == 1
+    assert "corpus ['docs'] there, ['notes'] asked for" in refused.stderr
+    docs.rename(tmp_path / "elsewhere")
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "elsewhere").rename(tmp_path / "moved" / "docs")
+    assert "unchanged  2 documents" in run("build", tmp_path / "moved" / "docs", "--index", index).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["build", "{tmp}/none", "--index", "{tmp}/i.db"], 2, "{tmp}/none: there is no such folder or file"),
+        (["build", "{docs}"], 2, "--index"),
+        (["build", "--index", "{tmp}/i.db"], 2, "PATHS"),
+        (["build", "{docs}", "--index", "{tmp}"], 1, "{tmp} is a folder"),
+        (["build", "{docs}", "--index", "{tmp}/no/i.db"], 1, "there is no folder {tmp}/no"),
+        (["build", "{docs}", "--index", "{docs}/tee.md"], 1, "is not an index of funcpipe-rag"),
+        (["build", "{docs}", "--index", "{tmp}/i.db", "--encoding", "klingon"], 2, "encoding must be one"),
+        (["build", "{docs}", "--index", "{tmp}/i.db", "--overlap", "2000"], 2, "overlap must be less than"),
+        (["build", "{docs}", "--index", "{tmp}/i.db", "--chunk-size", "0"], 2, "chunk_size must be >= 1"),
+        (["build", "{docs}", "{tmp}/docs", "--index", "{tmp}/i.db"], 2, "two paths are called 'docs'"),
+        (["ask", "why?", "--index", "{tmp}/none.db"], 1, "there is no index at {tmp}/none.db"),
+        (["ask", "why?", "--index", "{tmp}"], 1, "{tmp} is a folder"),
+        (["ask", "why?", "--index", "{docs}/tee.md"], 1, "is not an index of funcpipe-rag"),
+        (["search", "", "--index", "{made}"], 2, "no word to look for"),
+        (["ask", "?!", "--index", "{made}"], 2, "no word to look for"),
+        (["search", "a", "--index", "{made}", "-k", "0"], 2, "-k"),
+        (["status", "--index", "{tmp}/none.db"], 1, "there is no index at"),
+        (["no-such-command"], 2, "no-such-command"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    docs: Path, tmp_path: Path, words: list[str], code: int, says: str
+) -> None:
+    names = {"docs": docs, "tmp": tmp_path, "made": tmp_path / "made.db"}
+    if any("{made}" in word for word in words):
+        run("build", docs, "--index", names["made"])
+    done = run(*(word.format(**names) for word in words))
+    assert done.returncode == code
+    assert says.format(**names) in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_says_so(docs: Path, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    done = run("build", docs, "--index", closed / "i.db")
+    assert done.returncode == 1
+    assert "cannot be" in done.stderr
+
+
+def test_a_missing_extra_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'typer'\", name='typer')\n"
+    )
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from funcpipe_rag.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "status"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        'funcpipe-rag: this command needs typer, which is not installed: pip install "funcpipe-rag[rag]"'
+    )
+
+
+def test_the_rag_room_imports_only_the_standard_library() -> None:
+    code = "import sys, funcpipe_rag.rag; print(*(m for m in ('numpy', 'typer', 'rich', 'tqdm') if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == ""
+
+
+# Ctrl-C arrives while the 30th document is being read, exactly: the document sends it.
+INTERRUPTED = """
+import os, signal, sys
+from funcpipe_rag.rag import loading
+
+calls = loading.FileText.__call__
+count = 0
+
+def call(self):
+    global count
+    count += 1
+    if count == 30:
+        os.kill(os.getpid(), signal.SIGINT)
+    return calls(self)
+
+loading.FileText.__call__ = call
+from funcpipe_rag.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_keeps_what_is_whole_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for n in range(60):
+        (folder / f"{n:02}.txt").write_text(f"word{n} " * 4000)
+    words = ["build", str(folder), "--index", str(tmp_path / "i.db")]
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, *words], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 130
+    assert "the same command goes on from here" in done.stdout
+    assert "Traceback" not in done.stderr
+    kept = int(done.stdout.split()[1])
+    assert kept == 30
+    again = run(*words)
+    assert f"unchanged  {kept} documents" in again.stdout
+    assert f"indexed    {60 - kept} documents" in again.stdout
+
+
+@pytest.mark.slow
+def test_demo_answers_from_the_notes_and_the_standard_library() -> None:
+    done = run("demo")
+    assert done.returncode == 0
+    assert "How do I merge sorted iterators?" in done.stdout
+    assert "No answer found." in done.stdout
