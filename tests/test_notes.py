@@ -34,7 +34,9 @@ def split(text: str) -> tuple[list[str], list[str]]:
 
 def examples_of(note: Path) -> doctest.DocTest:
     _, code = split(note.read_text(encoding="utf-8"))
-    return doctest.DocTestParser().get_doctest("\n".join(code) + "\n", {"__name__": note.stem}, note.stem, str(note), 0)
+    return doctest.DocTestParser().get_doctest(
+        "\n".join(code) + "\n", {"__name__": note.stem}, note.stem, str(note), 0
+    )
 
 
 def links_in(prose: list[str]) -> list[str]:
