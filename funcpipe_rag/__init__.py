@@ -8,80 +8,30 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .streams import (
         Pipeline as Pipeline,
-    )
-    from .streams import (
         Sink as Sink,
-    )
-    from .streams import (
         Source as Source,
-    )
-    from .streams import (
         Stage as Stage,
-    )
-    from .streams import (
         Transform as Transform,
-    )
-    from .streams import (
         as_source as as_source,
-    )
-    from .streams import (
         compose as compose,
-    )
-    from .streams import (
         fdrop_while as fdrop_while,
-    )
-    from .streams import (
         fence_k as fence_k,
-    )
-    from .streams import (
         ffilter as ffilter,
-    )
-    from .streams import (
         fflat_map as fflat_map,
-    )
-    from .streams import (
         fmap as fmap,
-    )
-    from .streams import (
         fork2_lockstep as fork2_lockstep,
-    )
-    from .streams import (
         fork_lockstep as fork_lockstep,
-    )
-    from .streams import (
         ftake_while as ftake_while,
-    )
-    from .streams import (
         make_chain as make_chain,
-    )
-    from .streams import (
         make_lines_source as make_lines_source,
-    )
-    from .streams import (
         make_merge as make_merge,
-    )
-    from .streams import (
         make_roundrobin as make_roundrobin,
-    )
-    from .streams import (
         make_text_source as make_text_source,
-    )
-    from .streams import (
         make_walk_source as make_walk_source,
-    )
-    from .streams import (
         multicast_bounded as multicast_bounded,
-    )
-    from .streams import (
         sink as sink,
-    )
-    from .streams import (
         source as source,
-    )
-    from .streams import (
         source_to_transform as source_to_transform,
-    )
-    from .streams import (
         stage as stage,
     )
 

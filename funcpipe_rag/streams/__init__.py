@@ -3,20 +3,19 @@
 from .fan_in import make_chain, make_roundrobin
 from .fan_out import Branch, fork2_lockstep, fork_lockstep, multicast_bounded
 from .merging import make_merge
-from .pipelines import (
-    Pipeline,
+from .pipelines import Pipeline, compose
+from .sources import UndecodableText, make_lines_source, make_text_source, make_walk_source
+from .stages import (
     Sink,
     Source,
     Stage,
     Transform,
     as_source,
-    compose,
     sink,
     source,
     source_to_transform,
     stage,
 )
-from .sources import UndecodableText, make_lines_source, make_text_source, make_walk_source
 from .transforms import fdrop_while, fence_k, ffilter, fflat_map, fmap, ftake_while
 
 __all__ = [

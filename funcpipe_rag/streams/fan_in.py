@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from .arguments import sources as all_sources
 from .ownership import Owned, shielded
-from .pipelines import Source, Stage
+from .stages import Source, Stage
 
 T = TypeVar("T")
 

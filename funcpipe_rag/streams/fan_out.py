@@ -10,7 +10,7 @@ from typing import Any, Generic, SupportsIndex, TypeVar
 from .arguments import a_function, a_whole_number
 from .counting import counted
 from .ownership import Owned, close, named
-from .pipelines import Stage
+from .stages import Stage
 
 A = TypeVar("A")
 B = TypeVar("B")

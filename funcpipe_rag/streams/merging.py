@@ -8,11 +8,10 @@ from itertools import islice
 from operator import itemgetter, lt
 from typing import Any, Generic, SupportsIndex, TypeVar
 
-from .arguments import a_function, a_whole_number
-from .arguments import sources as all_sources
+from .arguments import a_function, a_whole_number, sources as all_sources
 from .counting import counted
 from .ownership import Owned, named
-from .pipelines import Source, Stage
+from .stages import Source, Stage
 
 T = TypeVar("T")
 

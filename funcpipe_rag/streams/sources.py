@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from .arguments import a_whole_number
 from .ownership import Owned
-from .pipelines import Stage
+from .stages import Stage
 
 OnWalkError: TypeAlias = Literal["fail", "skip"] | Callable[[str, OSError], object]
 """What to do about a folder or file that cannot be looked at: raise, pass over, or be told."""

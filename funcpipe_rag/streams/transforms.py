@@ -13,7 +13,7 @@ from typing import SupportsIndex, TypeVar
 
 from .arguments import a_function, a_whole_number
 from .ownership import Owned, shielded
-from .pipelines import PassingStage, Stage
+from .stages import PassingStage, Stage
 
 A = TypeVar("A")
 B = TypeVar("B")
