@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 
@@ -95,15 +96,74 @@ def test_an_implementation_that_swallows_the_refusal_still_fails() -> None:
     [
         (lambda *sources: lambda: None, "it returned None"),
         (lambda *sources: lambda: [1, 2], "it returned a list"),
-        (lambda *sources: None, "NoneType"),
-        (lambda: None, "TypeError"),
+        (lambda *sources: None, "the call returned None"),
+        (lambda *sources: iter(()), "the call returned a tuple_iterator"),
+        (lambda a, b, c: lambda: iter(()), "TypeError"),
     ],
-    ids=["none", "list", "no source", "wrong arity"],
+    ids=["none", "list", "no source", "no function around it", "wrong arity"],
 )
 def test_a_wrong_kind_of_answer_is_told_by_its_kind(answer, said) -> None:
     verdict = laws.run(laws.LAWS["chain-keeps-source-order"], answer)
     assert not verdict.passed
     assert said in verdict.came
+
+
+def test_what_was_printed_in_place_of_yielded_is_told(capsys) -> None:
+    def make_chain(*sources):
+        def run():
+            for source in sources:
+                for item in source():
+                    print("item", item)
+
+        return run
+
+    verdict = laws.run(laws.LAWS["chain-keeps-source-order"], make_chain)
+    assert "it returned None" in verdict.came
+    assert capsys.readouterr().out == ""
+
+
+def test_a_loop_that_never_asks_and_never_gives_is_stopped() -> None:
+    def make_chain(*sources):
+        def run():
+            while True:
+                pass
+            yield
+
+        return run
+
+    verdict = laws.run(laws.LAWS["chain-keeps-source-order"], make_chain, limit=0.2)
+    assert not verdict.passed
+    assert "nothing came" in verdict.came
+    assert "What should end it?" in verdict.hint
+
+
+def test_asking_an_ended_source_for_ever_is_stopped_by_its_budget() -> None:
+    def make_roundrobin(*sources):
+        def run():
+            live = [source() for source in sources]
+            while live:
+                for it in live:
+                    with suppress(StopIteration):
+                        yield next(it)
+
+        return run
+
+    verdict = laws.run(laws.LAWS["roundrobin-takes-turns"], make_roundrobin)
+    assert not verdict.passed
+    assert "source 0 was asked 31 times" in verdict.came
+
+
+@pytest.mark.parametrize(
+    ("answer", "asks"),
+    [
+        (lambda *sources: lambda: (next(it) for it in [iter(())]), "Who catches it?"),
+        (lambda *sources: lambda: (x for source in sources for x in source), "A source is a function"),
+        (lambda a, b, c: lambda: iter(()), "How is make_chain called?"),
+    ],
+    ids=["StopIteration in a generator", "a source not called", "wrong arity"],
+)
+def test_an_error_that_learners_meet_is_answered_with_its_own_question(answer, asks) -> None:
+    assert asks in laws.run(laws.LAWS["chain-keeps-source-order"], answer).hint
 
 
 def test_two_laws_cannot_share_an_id() -> None:

@@ -9,14 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .cards import Card as Card
-    from .cards import check as check
-    from .field_notes import Note as Note
-    from .field_notes import notes as notes
-    from .watching import Diagram as Diagram
-    from .watching import expect as expect
-    from .watching import predict as predict
-    from .watching import watch as watch
+    from .cards import Card as Card, check as check
+    from .field_notes import Note as Note, notes as notes
+    from .watching import Diagram as Diagram, expect as expect, predict as predict, watch as watch
 
 _WORDS = {
     "Card": "cards",

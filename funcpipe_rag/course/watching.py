@@ -43,10 +43,21 @@ def watch(
     you  .    'A'
     abc gave 'a'; you got 'A'
     """
+    if not callable(build):
+        raise TypeError(f"watch: the first argument is a function of the sources, got {type(build).__name__}")
+    if not isinstance(sources, Mapping):
+        raise TypeError(
+            'watch: sources are given by name, like {"abc": "abc"}, not as a ' + type(sources).__name__
+        )
+    if take < 0:
+        raise ValueError(f"watch: take must be >= 0, got {take}")
     log = Log()
     probes = [Probe(items, name=name, log=log) for name, items in sources.items()]
     watched = [log.watch(name, stage) for name, stage in (stages or {}).items()]
     made = build(*probes, *watched)
+    if not hasattr(made, "__iter__"):
+        hint = "; call it: a source is a function" if callable(made) else ""
+        raise TypeError(f"watch: the function must return a stream, got {type(made).__name__}{hint}")
     for _ in islice(log.reader(made), take):
         pass
     log = _up_to_now(log)

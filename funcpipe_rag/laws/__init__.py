@@ -7,6 +7,7 @@ whoever writes combinators of their own.
 from . import fan_in, fan_out, pipelines, transforms
 from .inputs import SourceSpec
 from .law import LAWS, PROMISES, Broken, Law, Promise, holds, law, of, same
+from .remote import Remote, RemoteWorld
 from .running import Verdict, attempt, judge, run
 from .worlds import LocalWorld, World
 
@@ -17,6 +18,8 @@ __all__ = [
     "Law",
     "LocalWorld",
     "Promise",
+    "Remote",
+    "RemoteWorld",
     "SourceSpec",
     "Verdict",
     "World",

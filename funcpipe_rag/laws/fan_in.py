@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import islice, zip_longest
 from typing import Any, NamedTuple
 
-from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
-
-from .inputs import SourceSpec, endless_sources, numbers, raising_sources, several, sources, things
-from .law import holds, law, same
+from .inputs import Input, Items, SourceSpec, booleans, integers, numbers, several, sources, things
+from .law import holds, law, same, times
 from .transforms import passes_errors_on, read_and_close
 from .worlds import World
 
@@ -21,8 +19,7 @@ class FanIn(NamedTuple):
     """A fan-in: what it gives, eagerly, and what its k-th item may cost."""
 
     name: str
-    source: SearchStrategy[SourceSpec]
-    raising: SearchStrategy[SourceSpec]
+    items: Callable[..., Input[Items]]
     eager: Callable[[list[list[Any]]], list[Any]]
     cost: Callable[[int, int], int]
     """pulls that k items of n endless sources may cost"""
@@ -41,20 +38,10 @@ def _sorted(lists: list[list[Any]]) -> list[Any]:
     return sorted(_chained(lists))
 
 
-def _rising(spec: SourceSpec) -> SourceSpec:
-    return spec._replace(items=tuple(sorted(spec.items)))
-
-
 FAN_INS = (
-    FanIn("make_chain", sources(items=things()), raising_sources(), _chained, lambda k, n: k),
-    FanIn("make_roundrobin", sources(items=things()), raising_sources(), _in_rounds, lambda k, n: k),
-    FanIn(
-        "make_merge",
-        sources().map(_rising),
-        raising_sources().map(_rising),
-        _sorted,
-        lambda k, n: n + k - 1 if k else 0,
-    ),
+    FanIn("make_chain", things, _chained, lambda k, n: k),
+    FanIn("make_roundrobin", things, _in_rounds, lambda k, n: k),
+    FanIn("make_merge", partial(numbers, rising=True), _sorted, lambda k, n: n + k - 1 if k else 0),
 )
 
 SAYS = {
@@ -81,10 +68,10 @@ def _laws_of(fan: FanIn) -> None:
     slug = name.removeprefix("make_")
     id, says, hint = SAYS[name]
 
-    @law(id, about=name, promise="same answer", says=says, hint=hint, sources=several(fan.source))
+    @law(id, about=name, promise="same answer", says=says, hint=hint, sources=several(sources(fan.items())))
     def _(world: World, factory: Any, sources: list[SourceSpec]) -> None:
         made = factory(*world.sources(sources))
-        same(world.items(made()), fan.eager([list(spec.items) for spec in sources]))
+        same(world.items(world.run(made)), fan.eager([list(spec.items) for spec in sources]))
 
     @law(
         f"{slug}-opens-nothing-at-birth",
@@ -92,11 +79,11 @@ def _laws_of(fan: FanIn) -> None:
         promise="on demand",
         says="Building the stream opens no source: the first question does.",
         hint="Which line calls the sources before anybody has asked for an item?",
-        sources=several(endless_sources(), least=1),
+        sources=several(sources(numbers(most=3), "endless", handed=["iterator"]), least=1),
     )
     def _(world: World, factory: Any, sources: list[SourceSpec]) -> None:
         probes = world.sources(sources)
-        world.iterator(factory(*probes)())
+        world.iterator(world.run(factory(*probes)))
         opened = [probe.name for probe in probes if probe.opens]
         holds(not opened, f"{', '.join(opened)} opened before the first question", "none")
 
@@ -108,18 +95,18 @@ def _laws_of(fan: FanIn) -> None:
             "make_merge": "k items cost at most one pull for each source and one for each item after the first.",
         }.get(name, "k items cost k pulls, over all sources together."),
         hint="Count the items in the diagram that were given and have not reached you.",
-        sources=several(endless_sources(), least=1),
-        k=st.integers(0, 8),
+        sources=several(sources(numbers(most=3), "endless", handed=["iterator"]), least=1),
+        k=integers(0, 8),
     )
     def _(world: World, factory: Any, sources: list[SourceSpec], k: int) -> None:
         if name == "make_merge":
             sources = [spec._replace(items=()) for spec in sources]
-        probes = world.sources(sources)
-        got = list(islice(world.iterator(factory(*probes)()), k))
-        pulls = sum(probe.pulls for probe in probes)
         most = fan.cost(k, len(sources))
+        probes = world.sources(sources, budget=most)
+        got = list(islice(world.iterator(world.run(factory(*probes))), k))
+        pulls = sum(probe.pulls for probe in probes)
         holds(len(got) == k, f"it ended after {len(got)} items", f"{k} items of sources that never end")
-        holds(pulls <= most, f"{pulls} pulls for {k} items", f"at most {most}")
+        holds(pulls <= most, f"{pulls} questions to the sources for {k} of your own", f"at most {most}")
 
     @law(
         f"{slug}-pays-once-for-each-end",
@@ -127,14 +114,16 @@ def _laws_of(fan: FanIn) -> None:
         promise="on demand",
         says="Read to its end, the stream costs one pull for each item and one for each source's end.",
         hint="Which source is asked again after it has said that it is at its end?",
-        sources=several(fan.source),
+        sources=several(sources(fan.items())),
     )
     def _(world: World, factory: Any, sources: list[SourceSpec]) -> None:
         probes = world.sources(sources)
-        world.items(factory(*probes)())
+        world.items(world.run(factory(*probes)))
         for probe, spec in zip(probes, sources, strict=True):
             most = len(spec.items) + 1
-            holds(probe.pulls <= most, f"{probe.name} was asked {probe.pulls} times", f"at most {most} times")
+            holds(
+                probe.pulls <= most, f"{probe.name} was asked {times(probe.pulls)}", f"at most {times(most)}"
+            )
 
     @law(
         f"{slug}-starts-afresh",
@@ -142,15 +131,15 @@ def _laws_of(fan: FanIn) -> None:
         promise="fresh",
         says="Two streams from one call of the factory do not know of each other.",
         hint="What is kept outside the function that runs for each stream?",
-        sources=several(fan.source, least=1, most=3),
-        ahead=st.integers(0, 4),
+        sources=several(sources(fan.items()), least=1, most=3),
+        ahead=integers(0, 4),
     )
     def _(world: World, factory: Any, sources: list[SourceSpec], ahead: int) -> None:
         made = factory(*world.sources(sources))
         expected = fan.eager([list(spec.items) for spec in sources])
-        first = world.iterator(made())
+        first = world.iterator(world.run(made))
         begun = list(islice(first, ahead))
-        same(world.items(made()), expected, "the second stream gave {}")
+        same(world.items(world.run(made)), expected, "the second stream gave {}")
         same([*begun, *first], expected, "the first stream gave {}")
 
     @law(
@@ -159,16 +148,16 @@ def _laws_of(fan: FanIn) -> None:
         promise="closed",
         says="Stop half-way, and every source that was opened is closed: once, and the last opened first.",
         hint="CPython closes a forgotten generator for you. The probe is not forgotten: who closes it?",
-        sources=several(st.one_of(fan.source, fan.raising), least=1),
-        k=st.integers(0, 8),
+        sources=several(sources(fan.items(least=1), "ends", "raises"), least=1),
+        k=integers(0, 8),
     )
     def _(world: World, factory: Any, sources: list[SourceSpec], k: int) -> None:
         probes = world.sources(sources)
-        read_and_close(factory(*probes)(), k)
+        read_and_close(world.run(factory(*probes)), k)
         for probe in probes:
             holds(
                 probe.closes == probe.opens,
-                f"{probe.name}: opened {probe.opens} times, closed {probe.closes} times",
+                f"{probe.name} was opened {times(probe.opens)} and closed {times(probe.closes)}",
                 "closed as often as opened",
             )
         # The sources that had not ended when the stream was closed went together, last opened first.
@@ -183,15 +172,15 @@ def _laws_of(fan: FanIn) -> None:
         promise="closed",
         says="A source that raises while it is closed does not keep the others open.",
         hint="What happens to the lines after the close() that raised?",
-        sources=several(fan.source, least=1),
-        stubborn=st.integers(0, 3),
-        k=st.integers(0, 4),
+        sources=several(sources(fan.items()), least=1),
+        stubborn=integers(0, 3),
+        k=integers(0, 4),
     )
     def _(world: World, factory: Any, sources: list[SourceSpec], stubborn: int, k: int) -> None:
         at = stubborn % len(sources)
         specs = [spec._replace(raises_on_close=place == at) for place, spec in enumerate(sources)]
         probes = world.sources(specs)
-        read_and_close(factory(*probes)(), k)
+        read_and_close(world.run(factory(*probes)), k)
         open_still = [probe.name for probe in probes if probe.opens != probe.closes]
         holds(not open_still, f"{', '.join(open_still)} left open", "all closed, once")
 
@@ -201,13 +190,13 @@ def _laws_of(fan: FanIn) -> None:
         promise="same answer",
         says="A source's error reaches you as it is, when its item is needed, behind the items before it.",
         hint="Where is the error caught, or raised too early?",
-        sources=several(fan.source, most=3),
-        raising=fan.raising,
-        at=st.integers(0, 3),
+        sources=several(sources(fan.items()), most=3),
+        raising=sources(fan.items(most=4), "raises"),
+        at=integers(0, 3),
     )
     def _(world: World, factory: Any, sources: list[SourceSpec], raising: SourceSpec, at: int) -> None:
         specs = [*sources[:at], raising, *sources[at:]]
-        passes_errors_on(factory(*world.sources(specs))(), _until_the_error(fan, specs))
+        passes_errors_on(world.run(factory(*world.sources(specs))), _until_the_error(fan, specs))
 
 
 def _ran_out(probe: Any) -> bool:
@@ -244,13 +233,35 @@ for _fan in FAN_INS:
     "chain-opens-the-next-only-when-needed",
     about="make_chain",
     promise="on demand",
-    says="A source is opened when the one before it has ended, and closed before the next is opened.",
-    hint="How many sources are open at once in the diagram?",
-    sources=several(sources(items=things()), least=1),
+    says="A source is opened when the one before it has ended, not earlier.",
+    hint="In the diagram, which source is open while another one is still giving?",
+    sources=several(sources(things()), least=1),
 )
 def _(world: World, make_chain: Any, sources: list[SourceSpec]) -> None:
     probes = world.sources(sources)
-    world.items(make_chain(*probes)())
+    world.items(world.run(make_chain(*probes)))
+    given = dict.fromkeys((probe.name for probe in probes), 0)
+    for event in world.log.events:
+        if event.kind == "yield" and event.stage in given:
+            given[event.stage] += 1
+        if event.kind == "open" and event.stage in given:
+            place = next(place for place, probe in enumerate(probes) if probe.name == event.stage)
+            for before, spec in zip(probes[:place], sources, strict=False):
+                ended = given[before.name] == len(spec.items)
+                holds(ended, f"{event.stage} was opened while {before.name} had items left", "opened later")
+
+
+@law(
+    "chain-closes-each-before-the-next",
+    about="make_chain",
+    promise="closed",
+    says="A source that has ended is closed before the next one is opened.",
+    hint="How many sources are open at once in the diagram?",
+    sources=several(sources(things()), least=2),
+)
+def _(world: World, make_chain: Any, sources: list[SourceSpec]) -> None:
+    probes = world.sources(sources)
+    world.items(world.run(make_chain(*probes)))
     told = [(event.stage, event.kind) for event in world.log.events if event.kind in ("open", "close")]
     told = [event for event in told if event[0] != "you"]
     same(told, [(probe.name, kind) for probe in probes for kind in ("open", "close")])
@@ -262,13 +273,16 @@ def _(world: World, make_chain: Any, sources: list[SourceSpec]) -> None:
     promise="same answer",
     says="While a source still has items, no other source is served twice before it.",
     hint="Which source was live and waiting when another had its second turn?",
-    sizes=st.lists(st.integers(0, 4), min_size=1, max_size=5),
+    sizes=several(integers(0, 4), least=1, most=5),
 )
 def _(world: World, make_roundrobin: Any, sizes: list[int]) -> None:
     specs = [SourceSpec(tuple((place, at) for at in range(size))) for place, size in enumerate(sizes)]
     left = dict(enumerate(sizes))
     waiting: dict[int, list[int]] = {place: [] for place in left}
-    for place, _ in world.items(make_roundrobin(*world.sources(specs))()):
+    known = {repr(item) for spec in specs for item in spec.items}
+    for item in world.items(world.run(make_roundrobin(*world.sources(specs)))):
+        holds(repr(item) in known, f"it gave {item!r}", "one item of one source at a time")
+        place = item[0]
         for other, served in waiting.items():
             if other != place and left[other]:
                 served.append(place)
@@ -289,10 +303,10 @@ def _(world: World, make_roundrobin: Any, sizes: list[int]) -> None:
     promise="same answer",
     says="Items with equal keys come in the order of their sources, and so does their order within one.",
     hint="Two items have the same key. What decides which comes first?",
-    keys=several(numbers(most=5)),  # type: ignore[arg-type]
-    reverse=st.booleans(),
-    lookahead=st.integers(1, 4),
-    check=st.booleans(),
+    keys=several(numbers(most=5)),
+    reverse=booleans(),
+    lookahead=integers(1, 4),
+    check=booleans(),
 )
 def _(
     world: World, make_merge: Any, keys: list[tuple[int, ...]], reverse: bool, lookahead: int, check: bool
@@ -304,7 +318,7 @@ def _(
     probes = world.sources([SourceSpec(tuple(items)) for items in lists])
     options = {"key": _first, "reverse": reverse, "check": check, "lookahead": lookahead}
     expected = sorted(_chained(lists), key=_first, reverse=reverse)
-    same(world.items(make_merge(*probes, **options)()), expected)
+    same(world.items(world.run(make_merge(*probes, **options))), expected)
 
 
 def _first(item: tuple[Any, ...]) -> Any:
@@ -318,8 +332,8 @@ def _first(item: tuple[Any, ...]) -> Any:
     says="A source that is not sorted is an error that names the source and the place, never a wrong order.",
     hint="Your merge trusts its sources. Which two neighbours could it have compared?",
     sources=several(sources(), least=1, most=3),
-    lookahead=st.integers(1, 3),
-    reverse=st.booleans(),
+    lookahead=integers(1, 3),
+    reverse=booleans(),
 )
 def _(world: World, make_merge: Any, sources: list[SourceSpec], lookahead: int, reverse: bool) -> None:
     lists = [[-item if reverse else item for item in spec.items] for spec in sources]
@@ -335,7 +349,7 @@ def _(world: World, make_merge: Any, sources: list[SourceSpec], lookahead: int, 
     }
     probes = world.sources([SourceSpec(tuple(items)) for items in lists])
     try:
-        got = world.items(make_merge(*probes, reverse=reverse, lookahead=lookahead)())
+        got = world.items(world.run(make_merge(*probes, reverse=reverse, lookahead=lookahead)))
     except ValueError as error:
         said = any(name in str(error) for name in named)
         holds(said, f"ValueError: {error}", f"one of: {'; '.join(sorted(named)) or 'no error'}")
@@ -349,14 +363,14 @@ def _(world: World, make_merge: Any, sources: list[SourceSpec], lookahead: int, 
     promise="on demand",
     says="With lookahead=n a source is read at most n items ahead of what you have got.",
     hint="How many items of one source were pulled and not given?",
-    many=st.integers(1, 3),
-    lookahead=st.integers(1, 4),
-    k=st.integers(0, 8),
+    many=integers(1, 3),
+    lookahead=integers(1, 4),
+    k=integers(0, 8),
 )
 def _(world: World, make_merge: Any, many: int, lookahead: int, k: int) -> None:
     probes = world.sources([SourceSpec(endless=True)] * many)
-    got = list(islice(world.iterator(make_merge(*probes, lookahead=lookahead)()), k))
+    got = list(islice(world.iterator(world.run(make_merge(*probes, lookahead=lookahead))), k))
     same(got, sorted([*range(k)] * many)[:k])
     most = k + many * lookahead
     pulls = sum(probe.pulls for probe in probes)
-    holds(pulls <= most, f"{pulls} pulls for {k} items", f"at most {most}")
+    holds(pulls <= most, f"{pulls} questions to the sources for {k} of your own", f"at most {most}")

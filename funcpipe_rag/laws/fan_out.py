@@ -7,40 +7,29 @@ from collections import deque
 from itertools import islice
 from typing import Any
 
-from hypothesis import strategies as st
-
 from funcpipe_rag.streams.probe import Boom
 
-from .inputs import (
-    FUNCTIONS,
-    MAPPINGS,
-    SourceSpec,
-    endless_sources,
-    numbers,
-    raising_sources,
-    sources,
-    things,
-)
-from .law import Broken, holds, law, same
+from .inputs import STAGES, SourceSpec, booleans, choice, integers, numbers, several, sources, things
+from .law import Broken, holds, law, same, times
 from .transforms import passes_errors_on, read_and_close
 from .worlds import World
 
 FORKS = ("fork2_lockstep", "fork_lockstep")
-_PAIRS = st.lists(st.sampled_from(MAPPINGS), min_size=2, max_size=2)
+_PAIRS = several(choice(*STAGES), least=2, most=2)
 
 
 def _laws_of(name: str) -> None:
     slug = name.replace("_", "-")
-    branches = (
-        _PAIRS if name == "fork2_lockstep" else st.lists(st.sampled_from(MAPPINGS), min_size=1, max_size=4)
-    )
+    branches = _PAIRS if name == "fork2_lockstep" else several(choice(*STAGES), least=1, most=4)
 
-    def stages(world: World, fns: list[str]) -> list[Any]:
-        names = ("left", "right") if len(fns) == 2 else tuple(f"branch {place}" for place in range(len(fns)))
-        return [world.stage(name, fn) for name, fn in zip(names, fns, strict=True)]
+    def stages(world: World, does: list[str]) -> list[Any]:
+        names = (
+            ("left", "right") if len(does) == 2 else tuple(f"branch {place}" for place in range(len(does)))
+        )
+        return [world.stage(name, one) for name, one in zip(names, does, strict=True)]
 
-    def rows(items: Any, fns: list[str]) -> list[tuple[Any, ...]]:
-        return [tuple(FUNCTIONS[fn](item) for fn in fns) for item in items]
+    def rows(items: Any, does: list[str]) -> list[tuple[Any, ...]]:
+        return list(zip(*(STAGES[one](list(items)) for one in does), strict=True))
 
     @law(
         f"{slug}-gives-what-each-branch-gives",
@@ -48,12 +37,12 @@ def _laws_of(name: str) -> None:
         promise="same answer",
         says="The k-th output is the tuple of what every branch makes of item k.",
         hint="Which branch's answer is missing, or stands beside the wrong item?",
-        fns=branches,
+        does=branches,
         source=sources(),
     )
-    def _(world: World, fork: Any, fns: list[str], source: SourceSpec) -> None:
+    def _(world: World, fork: Any, does: list[str], source: SourceSpec) -> None:
         xs, _probe = world.stream(source)
-        same(world.items(fork(*stages(world, fns))(xs)), rows(source.items, fns))
+        same(world.items(world.run(fork(*stages(world, does)), xs)), rows(source.items, does))
 
     @law(
         f"{slug}-starts-nothing-at-birth",
@@ -61,12 +50,12 @@ def _laws_of(name: str) -> None:
         promise="on demand",
         says="Building a fork pulls nothing and opens nothing.",
         hint="Which line runs before anybody has asked for an item?",
-        fns=branches,
-        source=endless_sources(),
+        does=branches,
+        source=sources(numbers(most=3), "endless", handed=["iterator"]),
     )
-    def _(world: World, fork: Any, fns: list[str], source: SourceSpec) -> None:
+    def _(world: World, fork: Any, does: list[str], source: SourceSpec) -> None:
         xs, probe = world.stream(source, budget=0)
-        world.iterator(fork(*stages(world, fns))(xs))
+        world.iterator(world.run(fork(*stages(world, does)), xs))
         holds(probe.pulls == 0, f"{probe.pulls} pulls before the first question", "0")
 
     @law(
@@ -75,14 +64,14 @@ def _laws_of(name: str) -> None:
         promise="on demand",
         says="To give you k tuples, a fork asks its source for k items.",
         hint="Read the rows of the branches. Who should move second?",
-        fns=branches,
-        source=endless_sources(),
-        k=st.integers(0, 5),
+        does=branches,
+        source=sources(numbers(most=3), "endless", handed=["iterator"]),
+        k=integers(0, 5),
     )
-    def _(world: World, fork: Any, fns: list[str], source: SourceSpec, k: int) -> None:
+    def _(world: World, fork: Any, does: list[str], source: SourceSpec, k: int) -> None:
         xs, probe = world.stream(source, budget=k)
-        got = list(islice(world.iterator(fork(*stages(world, fns))(xs)), k))
-        same(got, rows([*source.items, *range(k)][:k], fns))
+        got = list(islice(world.iterator(world.run(fork(*stages(world, does)), xs)), k))
+        same(got, rows([*source.items, *range(k)][:k], does))
         holds(probe.pulls <= k, f"{probe.pulls} pulls", f"{k}")
 
     @law(
@@ -91,17 +80,23 @@ def _laws_of(name: str) -> None:
         promise="fresh",
         says="Two runs of one fork do not know of each other.",
         hint="What is kept outside the function that runs for each stream?",
-        fns=branches,
+        does=branches,
         first=sources(),
         second=sources(),
-        ahead=st.integers(0, 3),
+        ahead=integers(0, 3),
     )
-    def _(world: World, fork: Any, fns: list[str], first: SourceSpec, second: SourceSpec, ahead: int) -> None:
-        stage = fork(*(world.stage(f"branch {place}", fn) for place, fn in enumerate(fns)))
-        a = world.iterator(stage(world.stream(first)[0]))
+    def _(
+        world: World, fork: Any, does: list[str], first: SourceSpec, second: SourceSpec, ahead: int
+    ) -> None:
+        stage = fork(*(world.stage(f"branch {place}", one) for place, one in enumerate(does)))
+        a = world.iterator(world.run(stage, world.stream(first)[0]))
         begun = list(islice(a, ahead))
-        same(world.items(stage(world.stream(second)[0])), rows(second.items, fns), "the second run gave {}")
-        same([*begun, *a], rows(first.items, fns), "the first run gave {}")
+        same(
+            world.items(world.run(stage, world.stream(second)[0])),
+            rows(second.items, does),
+            "the second run gave {}",
+        )
+        same([*begun, *a], rows(first.items, does), "the first run gave {}")
 
     @law(
         f"{slug}-passes-errors-on",
@@ -109,12 +104,12 @@ def _laws_of(name: str) -> None:
         promise="same answer",
         says="An error of the input reaches you as it is, behind the tuples before it.",
         hint="Where is the error caught, or an item kept back?",
-        fns=branches,
-        source=raising_sources(),
+        does=branches,
+        source=sources(None, "raises", handed=["iterator"]),
     )
-    def _(world: World, fork: Any, fns: list[str], source: SourceSpec) -> None:
+    def _(world: World, fork: Any, does: list[str], source: SourceSpec) -> None:
         xs, _probe = world.stream(source)
-        passes_errors_on(fork(*stages(world, fns))(xs), rows(source.given, fns))
+        passes_errors_on(world.run(fork(*stages(world, does)), xs), rows(source.given, does))
 
     @law(
         f"{slug}-leaves-open-what-it-was-handed",
@@ -122,15 +117,15 @@ def _laws_of(name: str) -> None:
         promise="closed",
         says="A fork closes its branches, and its input only where it opened it itself.",
         hint="Who made the iterator that you split?",
-        fns=branches,
-        source=st.one_of(sources(), raising_sources()),
-        k=st.integers(0, 6),
+        does=branches,
+        source=sources(None, "ends", "raises"),
+        k=integers(0, 6),
     )
-    def _(world: World, fork: Any, fns: list[str], source: SourceSpec, k: int) -> None:
+    def _(world: World, fork: Any, does: list[str], source: SourceSpec, k: int) -> None:
         xs, probe = world.stream(source)
-        read_and_close(fork(*stages(world, fns))(xs), k)
+        read_and_close(world.run(fork(*stages(world, does)), xs), k)
         expected = probe.opens if source.reiterable else 0
-        holds(probe.closes == expected, f"the input was closed {probe.closes} times", f"{expected} times")
+        holds(probe.closes == expected, f"the input was closed {times(probe.closes)}", times(expected))
 
     @law(
         f"{slug}-closes-its-branches",
@@ -138,13 +133,13 @@ def _laws_of(name: str) -> None:
         promise="closed",
         says="Every branch's stream that was begun is closed once, the last first.",
         hint="What happens to the streams that the transforms made, when you stop half-way?",
-        fns=branches,
-        source=endless_sources(),
-        k=st.integers(0, 4),
+        does=branches,
+        source=sources(numbers(most=3), "endless", handed=["iterator"]),
+        k=integers(0, 4),
     )
-    def _(world: World, fork: Any, fns: list[str], source: SourceSpec, k: int) -> None:
+    def _(world: World, fork: Any, does: list[str], source: SourceSpec, k: int) -> None:
         xs, _probe = world.stream(source)
-        read_and_close(fork(*stages(world, fns))(xs), k)
+        read_and_close(world.run(fork(*stages(world, does)), xs), k)
         told = [
             (event.stage, event.kind) for event in world.log.events if event.stage not in ("source", "you")
         ]
@@ -159,15 +154,15 @@ def _laws_of(name: str) -> None:
         says="A branch that ends early or late is a ValueError that names it, never a short answer.",
         hint="One branch has ended and another has not. Who is told?",
         source=sources(),
-        keep=st.integers(0, 5),
-        short_first=st.booleans(),
+        keep=integers(0, 5),
+        short_first=booleans(),
     )
     def _(world: World, fork: Any, source: SourceSpec, keep: int, short_first: bool) -> None:
         xs, _probe = world.stream(source)
         pair = [world.stage("whole", "add1"), lambda xs: islice(xs, keep)]
         fits = keep >= len(source.items)
         try:
-            got = world.items(fork(*(pair[::-1] if short_first else pair))(xs))
+            got = world.items(world.run(fork(*(pair[::-1] if short_first else pair)), xs))
         except ValueError as error:
             named = "branch 0" in str(error) or "branch 1" in str(error)
             holds(not fits, f"ValueError: {error}", "no error, the branches are in step")
@@ -183,13 +178,13 @@ def _laws_of(name: str) -> None:
         promise="flat",
         says="A branch may read max_skew items that another has not: then BufferError, before the next pull.",
         hint="Who holds the items that one branch has read and the other has not?",
-        ahead=st.integers(1, 5),
-        max_skew=st.integers(1, 4),
+        ahead=integers(1, 5),
+        max_skew=integers(1, 4),
     )
     def _(world: World, fork: Any, ahead: int, max_skew: int) -> None:
         xs, probe = world.stream(SourceSpec(endless=True), budget=max(ahead, max_skew))
         reads_ahead = [lambda xs: zip(*[iter(xs)] * ahead, strict=False), world.stage("plain", "add1")]
-        it = world.iterator(fork(*reads_ahead, max_skew=max_skew)(xs))
+        it = world.iterator(world.run(fork(*reads_ahead, max_skew=max_skew), xs))
         try:
             got = next(it)
         except BufferError as error:
@@ -238,8 +233,8 @@ def _came(it: Any) -> str:
         return "Boom"
 
 
-_SOURCES = st.one_of(sources(items=things()), endless_sources())
-_SCHEDULE = st.lists(st.integers(0, 2), max_size=14)
+_SOURCES = sources(things(), "endless", "ends")
+_SCHEDULE = several(integers(0, 2), most=14)
 
 
 @law(
@@ -249,8 +244,8 @@ _SCHEDULE = st.lists(st.integers(0, 2), max_size=14)
     says="Whatever order you ask the branches in, each gives every item, or says BufferError and goes on later.",
     hint="A pull was refused. Where is the item that had been pulled by then?",
     source=_SOURCES,
-    n=st.integers(1, 3),
-    maxlen=st.integers(1, 3),
+    n=integers(1, 3),
+    maxlen=integers(1, 3),
     schedule=_SCHEDULE,
 )
 def _(
@@ -272,8 +267,8 @@ def _(
     says="The stream is asked once for each item, by the branch that is ahead, and once for its end.",
     hint="In the row `source`, which item had nobody asked for yet?",
     source=_SOURCES,
-    n=st.integers(1, 3),
-    maxlen=st.integers(1, 3),
+    n=integers(1, 3),
+    maxlen=integers(1, 3),
     schedule=_SCHEDULE,
 )
 def _(
@@ -295,7 +290,7 @@ def _(
     says="A caught BufferError is never followed by a silent end: once the slower branch has read, all goes on.",
     hint="A generator that has raised is finished. What was raised inside it?",
     items=things(most=5),
-    maxlen=st.integers(1, 3),
+    maxlen=integers(1, 3),
 )
 def _(world: World, multicast_bounded: Any, items: tuple[Any, ...], maxlen: int) -> None:
     xs, _probe = world.stream(SourceSpec(items))
@@ -321,7 +316,7 @@ def _(world: World, multicast_bounded: Any, items: tuple[Any, ...], maxlen: int)
     says="Splitting a stream pulls nothing and opens nothing.",
     hint="Which line runs before anybody has asked for an item?",
     source=sources(),
-    n=st.integers(1, 3),
+    n=integers(1, 3),
 )
 def _(world: World, multicast_bounded: Any, source: SourceSpec, n: int) -> None:
     xs, probe = world.stream(source, budget=0)
@@ -337,8 +332,8 @@ def _(world: World, multicast_bounded: Any, source: SourceSpec, n: int) -> None:
     promise="flat",
     says="No branch gets more than maxlen items ahead of another; the refused pull never touches the stream.",
     hint="How many items are pulled when one branch is read alone?",
-    n=st.integers(2, 4),
-    maxlen=st.integers(1, 6),
+    n=integers(2, 4),
+    maxlen=integers(1, 6),
 )
 def _(world: World, multicast_bounded: Any, n: int, maxlen: int) -> None:
     xs, probe = world.stream(SourceSpec(endless=True), budget=maxlen)
@@ -354,8 +349,8 @@ def _(world: World, multicast_bounded: Any, n: int, maxlen: int) -> None:
     promise="closed",
     says="A branch that is closed or dropped, also one never begun, holds nobody back and gives no more.",
     hint="Who still counts the branch that nobody reads?",
-    read=st.integers(0, 2),
-    how=st.sampled_from(["close", "drop"]),
+    read=integers(0, 2),
+    how=choice("close", "drop"),
     items=things(most=5),
 )
 def _(world: World, multicast_bounded: Any, read: int, how: str, items: tuple[Any, ...]) -> None:
@@ -379,8 +374,8 @@ def _(world: World, multicast_bounded: Any, read: int, how: str, items: tuple[An
     promise="closed",
     says="The stream is closed once, when the last branch is, or when it has ended; not before.",
     hint="You closed all branches. Who closes the stream they shared?",
-    source=st.one_of(_SOURCES, raising_sources()),
-    n=st.integers(1, 3),
+    source=sources(things(), "ends", "raises", "endless"),
+    n=integers(1, 3),
     schedule=_SCHEDULE,
 )
 def _(world: World, multicast_bounded: Any, source: SourceSpec, n: int, schedule: list[int]) -> None:
@@ -393,7 +388,7 @@ def _(world: World, multicast_bounded: Any, source: SourceSpec, n: int, schedule
         holds(probe.closes == 0, "the stream was closed while branches were open", "open")
     for branch in branches:
         branch.close()
-    holds(probe.closes == 1, f"the stream was closed {probe.closes} times", "once")
+    holds(probe.closes == 1, f"the stream was closed {times(probe.closes)}", "once")
 
 
 @law(
@@ -402,8 +397,8 @@ def _(world: World, multicast_bounded: Any, source: SourceSpec, n: int, schedule
     promise="same answer",
     says="The stream's error reaches every branch, behind the items before it.",
     hint="One branch met the error. What do the others meet?",
-    source=raising_sources(),
-    n=st.integers(1, 3),
+    source=sources(None, "raises", handed=["iterator"]),
+    n=integers(1, 3),
 )
 def _(world: World, multicast_bounded: Any, source: SourceSpec, n: int) -> None:
     xs, _probe = world.stream(source)
@@ -421,8 +416,8 @@ def _(world: World, multicast_bounded: Any, source: SourceSpec, n: int) -> None:
     promise="flat",
     says="Read in step, the branches need no more room than their bound, however long the stream.",
     hint="What is kept after the last branch has read it?",
-    n=st.integers(1, 3),
-    rounds=st.integers(1, 20),
+    n=integers(1, 3),
+    rounds=integers(1, 20),
     items=numbers(most=2),
 )
 def _(world: World, multicast_bounded: Any, n: int, rounds: int, items: tuple[int, ...]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from hypothesis.strategies import SearchStrategy
+from .inputs import Input
 
 Promise: TypeAlias = Literal["same answer", "on demand", "fresh", "closed", "flat"]
 """What a learner meets: five promises."""
@@ -40,6 +40,15 @@ def same(came: object, expected: object, what: str = "{}") -> None:
         raise Broken(what.format(came), what.format(expected))
 
 
+def times(n: int) -> str:
+    """How often, in words.
+
+    >>> times(1), times(2), times(0)
+    ('once', 'twice', 'never')
+    """
+    return {0: "never", 1: "once", 2: "twice"}.get(n, f"{n} times")
+
+
 def holds(truth: bool, came: str, expected: str) -> None:
     """Break the law unless `truth`."""
     if not truth:
@@ -50,7 +59,7 @@ def holds(truth: bool, came: str, expected: str) -> None:
 class Law:
     """One law of one function.
 
-    `check(world, impl, **inputs)` raises `Broken` where it does not hold. `inputs` are strategies for plain
+    `check(world, impl, **inputs)` raises `Broken` where it does not hold. `inputs` are kinds of plain
     data; the world makes live sources and functions of the data.
     """
 
@@ -59,7 +68,7 @@ class Law:
     promise: Promise
     says: str
     hint: str
-    inputs: dict[str, SearchStrategy[Any]]
+    inputs: dict[str, Input[Any]]
     check: Callable[..., None]
     points: int = 1
 
@@ -80,7 +89,7 @@ def law(
     says: str,
     hint: str,
     points: int = 1,
-    **inputs: SearchStrategy[Any],
+    **inputs: Input[Any],
 ) -> Callable[[Callable[..., None]], Law]:
     """Register the decorated check as a law.
 

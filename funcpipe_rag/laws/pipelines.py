@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from hypothesis import strategies as st
-
-from .inputs import FUNCTIONS, MAPPINGS, SourceSpec, endless_sources, raising_sources, sources, things
-from .law import holds, law, same
+from .inputs import FUNCTIONS, MAPPINGS, SourceSpec, choice, integers, numbers, several, sources, things
+from .law import holds, law, same, times
 from .transforms import passes_errors_on, read_and_close
 from .worlds import World
 
-_STAGES = st.lists(st.sampled_from(MAPPINGS[:3]), min_size=1, max_size=4)
+_STAGES = several(choice(*MAPPINGS[:3]), least=1, most=4)
 
 
 def _applied(fns: list[str], items: Iterable[Any]) -> list[Any]:
@@ -38,7 +36,7 @@ def _stages(world: World, fns: list[str]) -> list[Callable[[Iterable[Any]], Iter
 )
 def _(world: World, compose: Any, fns: list[str], source: SourceSpec) -> None:
     xs, _probe = world.stream(source)
-    same(world.items(compose(*_stages(world, fns))(xs)), _applied(fns, source.items))
+    same(world.items(world.run(compose(*_stages(world, fns)), xs)), _applied(fns, source.items))
 
 
 @law(
@@ -48,7 +46,7 @@ def _(world: World, compose: Any, fns: list[str], source: SourceSpec) -> None:
     says="Building a pipeline pulls nothing, opens nothing and calls no stage.",
     hint="Which line runs before anybody has asked for an item?",
     fns=_STAGES,
-    source=endless_sources(),
+    source=sources(numbers(most=3), "endless", handed=["iterator"]),
 )
 def _(world: World, compose: Any, fns: list[str], source: SourceSpec) -> None:
     called = []
@@ -58,7 +56,7 @@ def _(world: World, compose: Any, fns: list[str], source: SourceSpec) -> None:
         return iter(xs)
 
     xs, probe = world.stream(source, budget=0)
-    world.iterator(compose(*[stage] * len(fns))(xs))
+    world.iterator(world.run(compose(*[stage] * len(fns)), xs))
     holds(probe.pulls == 0, f"{probe.pulls} pulls before the first question", "0")
     holds(not called, "a stage was called before the first question", "not yet")
 
@@ -70,12 +68,12 @@ def _(world: World, compose: Any, fns: list[str], source: SourceSpec) -> None:
     says="An item has gone through every stage before the next one is pulled.",
     hint="In the diagram, a column of the source should be followed by one of every stage.",
     fns=_STAGES,
-    source=endless_sources(),
-    k=st.integers(0, 4),
+    source=sources(numbers(most=3), "endless", handed=["iterator"]),
+    k=integers(0, 4),
 )
 def _(world: World, compose: Any, fns: list[str], source: SourceSpec, k: int) -> None:
     xs, _probe = world.stream(source, budget=k)
-    got = list(islice(world.iterator(compose(*_stages(world, fns))(xs)), k))
+    got = list(islice(world.iterator(world.run(compose(*_stages(world, fns)), xs)), k))
     same(got, _applied(fns, [*source.items, *range(k)][:k]))
     gave = [event.stage for event in world.log.events if event.kind == "yield"]
     same(
@@ -94,14 +92,16 @@ def _(world: World, compose: Any, fns: list[str], source: SourceSpec, k: int) ->
     fns=_STAGES,
     first=sources(),
     second=sources(),
-    ahead=st.integers(0, 3),
+    ahead=integers(0, 3),
 )
 def _(world: World, compose: Any, fns: list[str], first: SourceSpec, second: SourceSpec, ahead: int) -> None:
     pipeline = compose(*_stages(world, fns))
-    a = world.iterator(pipeline(world.stream(first)[0]))
+    a = world.iterator(world.run(pipeline, world.stream(first)[0]))
     begun = list(islice(a, ahead))
     same(
-        world.items(pipeline(world.stream(second)[0])), _applied(fns, second.items), "the second run gave {}"
+        world.items(world.run(pipeline, world.stream(second)[0])),
+        _applied(fns, second.items),
+        "the second run gave {}",
     )
     same([*begun, *a], _applied(fns, first.items), "the first run gave {}")
 
@@ -113,11 +113,11 @@ def _(world: World, compose: Any, fns: list[str], first: SourceSpec, second: Sou
     says="An error reaches you as it is, behind every item that came before it.",
     hint="Where is the error caught, or an item kept back?",
     fns=_STAGES,
-    source=raising_sources(),
+    source=sources(None, "raises", handed=["iterator"]),
 )
 def _(world: World, compose: Any, fns: list[str], source: SourceSpec) -> None:
     xs, _probe = world.stream(source)
-    passes_errors_on(compose(*_stages(world, fns))(xs), _applied(fns, source.given))
+    passes_errors_on(world.run(compose(*_stages(world, fns)), xs), _applied(fns, source.given))
 
 
 @law(
@@ -127,12 +127,12 @@ def _(world: World, compose: Any, fns: list[str], source: SourceSpec) -> None:
     says="A pipeline closes every stream it made between its stages, once, the last first; not what it was handed.",
     hint="Who called the stages? Who closes what they gave?",
     fns=_STAGES,
-    source=st.one_of(sources(), raising_sources(), endless_sources()),
-    k=st.integers(1, 6),
+    source=sources(None, "ends", "raises", "endless"),
+    k=integers(1, 6),
 )
 def _(world: World, compose: Any, fns: list[str], source: SourceSpec, k: int) -> None:
     xs, probe = world.stream(source)
-    read_and_close(compose(*_stages(world, fns))(xs), k)
+    read_and_close(world.run(compose(*_stages(world, fns)), xs), k)
     stages = [f"stage {place}" for place in range(len(fns))]
     closed = [event.stage for event in world.log.events if event.kind == "close" and event.stage in stages]
     # A stream that runs out ends itself, from the source on.
@@ -140,7 +140,7 @@ def _(world: World, compose: Any, fns: list[str], source: SourceSpec, k: int) ->
         closed if source.endless else sorted(closed, reverse=True), stages[::-1], "closed, in this order: {}"
     )
     expected = probe.opens if source.reiterable else 0
-    holds(probe.closes == expected, f"the input was closed {probe.closes} times", f"{expected} times")
+    holds(probe.closes == expected, f"the input was closed {times(probe.closes)}", times(expected))
 
 
 @law(
@@ -150,13 +150,13 @@ def _(world: World, compose: Any, fns: list[str], source: SourceSpec, k: int) ->
     says="Every call starts at the first item, also while an earlier one is half-read.",
     hint="How many iterators are there? How many bookmarks?",
     items=things(),
-    ahead=st.integers(0, 4),
+    ahead=integers(0, 4),
 )
 def _(world: World, as_source: Any, items: tuple[Any, ...], ahead: int) -> None:
     made = as_source(list(items))
-    first = world.iterator(made())
+    first = world.iterator(world.run(made))
     begun = list(islice(first, ahead))
-    same(world.items(made()), list(items), "the second call gave {}")
+    same(world.items(world.run(made)), list(items), "the second call gave {}")
     same([*begun, *first], list(items), "the first call gave {}")
 
 
@@ -186,7 +186,7 @@ def _(world: World, as_source: Any, items: tuple[Any, ...]) -> None:
 )
 def _(world: World, as_source: Any, items: tuple[Any, ...]) -> None:
     collection, probe = world.stream(SourceSpec(items, reiterable=True))
-    world.iterator(as_source(collection)())
+    world.iterator(world.run(as_source(collection)))
     holds(probe.opens == 0, "it opened the collection before the first question", "not yet")
 
 
@@ -197,12 +197,16 @@ def _(world: World, as_source: Any, items: tuple[Any, ...]) -> None:
     says="The iterator it made of the collection is closed once, whenever you stop.",
     hint="Who called iter() on the collection?",
     items=things(),
-    k=st.integers(0, 6),
+    k=integers(0, 6),
 )
 def _(world: World, as_source: Any, items: tuple[Any, ...], k: int) -> None:
     collection, probe = world.stream(SourceSpec(items, reiterable=True))
-    read_and_close(as_source(collection)(), k)
-    holds(probe.closes == probe.opens, f"{probe.opens} opened, {probe.closes} closed", "the same")
+    read_and_close(world.run(as_source(collection)), k)
+    holds(
+        probe.closes == probe.opens,
+        f"opened {times(probe.opens)}, closed {times(probe.closes)}",
+        "as often closed as opened",
+    )
 
 
 @law(
@@ -211,12 +215,12 @@ def _(world: World, as_source: Any, items: tuple[Any, ...], k: int) -> None:
     promise="same answer",
     says="It gives the source's items and never touches what it is handed.",
     hint="Who asked the input for anything?",
-    source=sources(items=things()),
+    source=sources(things()),
 )
 def _(world: World, source_to_transform: Any, source: SourceSpec) -> None:
     xs, probe = world.stream(SourceSpec(endless=True), budget=0)
     opened = world.source(source, "inner")
-    same(world.items(source_to_transform(opened)(xs)), list(source.items))
+    same(world.items(world.run(source_to_transform(opened), xs)), list(source.items))
     holds(probe.pulls == 0 and probe.closes == 0, "it touched its input", "left alone")
 
 
@@ -226,14 +230,14 @@ def _(world: World, source_to_transform: Any, source: SourceSpec) -> None:
     promise="on demand",
     says="The source is opened by the first question, afresh for each stream, and asked for no more than you get.",
     hint="Which line calls the source?",
-    source=endless_sources(),
-    k=st.integers(0, 4),
+    source=sources(numbers(most=3), "endless", handed=["iterator"]),
+    k=integers(0, 4),
 )
 def _(world: World, source_to_transform: Any, source: SourceSpec, k: int) -> None:
     opened = world.source(source, "inner", budget=2 * k)
     stage = source_to_transform(opened)
     for run in (1, 2):
-        it = world.iterator(stage(()))
+        it = world.iterator(world.run(stage, ()))
         holds(
             opened.opens == (run - 1) * (k > 0), "the source was opened before the first question", "not yet"
         )
@@ -246,10 +250,14 @@ def _(world: World, source_to_transform: Any, source: SourceSpec, k: int) -> Non
     promise="closed",
     says="The source's iterator is closed once, whenever you stop.",
     hint="Who opened the source?",
-    source=st.one_of(sources(), raising_sources(), endless_sources()),
-    k=st.integers(0, 6),
+    source=sources(None, "ends", "raises", "endless"),
+    k=integers(0, 6),
 )
 def _(world: World, source_to_transform: Any, source: SourceSpec, k: int) -> None:
     opened = world.source(source, "inner")
-    read_and_close(source_to_transform(opened)(()), k)
-    holds(opened.closes == opened.opens, f"{opened.opens} opened, {opened.closes} closed", "the same")
+    read_and_close(world.run(source_to_transform(opened), ()), k)
+    holds(
+        opened.closes == opened.opens,
+        f"opened {times(opened.opens)}, closed {times(opened.closes)}",
+        "as often closed as opened",
+    )

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field, replace
 from functools import cache
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, configuration, given, settings
-from hypothesis import seed as seeded
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, configuration, given, seed as seeded, settings, strategies as st
 from hypothesis.errors import Flaky
 
 from funcpipe_rag.streams.probe import Log, OverPulled
 
-from .law import Broken, Law
+from .display import Displayed
+from .law import Broken, Law, times
+from .wire import WireError
 from .worlds import LocalWorld, World
+
+MOST_STEPS = 500
+"""How often a counterexample is tried to be made smaller."""
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Displayed):
     """What came of running a law: passed, or the smallest input found, what came and what was expected."""
 
     law: Law
@@ -28,10 +36,16 @@ class Verdict:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     came: str = ""
     expected: str = ""
+    hint: str = ""
     log: Log = field(default_factory=Log)
+    final: bool = False
+    """Nothing more can be asked: the implementation did not come back."""
 
     def __bool__(self) -> bool:
         return self.passed
+
+    def __repr__(self) -> str:
+        return self.as_text()
 
     @property
     def smallest(self) -> str:
@@ -39,8 +53,16 @@ class Verdict:
         return ", ".join(f"{name} = {value!r}" for name, value in self.inputs.items())
 
 
+class TooLong(BaseException):
+    """The implementation has kept the law waiting. Not an `Exception`, so that it is not swallowed by accident."""
+
+
 class _Found(Exception):
     """An input that breaks the law; Hypothesis makes it small."""
+
+
+class _Final(BaseException):
+    """The search is over, whatever Hypothesis would try next."""
 
 
 def run(
@@ -50,15 +72,22 @@ def run(
     examples: int = 100,
     seed: int = 0,
     world: Callable[[], World] = LocalWorld,
+    limit: float = 10.0,
 ) -> Verdict:
     """Check `impl` against `law` on `examples` inputs, in a fresh `world` each.
 
-    Same law, same implementation, same seed: same verdict. No time limits, no database, nothing written but to
-    a temporary folder.
+    Same law, same implementation, same seed: same verdict. Nothing is written but to a temporary folder. One
+    input may take `limit` seconds; a loop that never ends and never asks is stopped then, where the system can
+    interrupt it (the main thread on POSIX; elsewhere use the notebook's interrupt, or a `Remote`).
     """
     _keep_house()
-    smallest: list[Verdict] = []
+    broken: list[Verdict] = []
 
+    def tried(inputs: Mapping[str, Any]) -> Verdict:
+        with _at_most(limit):
+            return attempt(law, impl, inputs, world())
+
+    # No deadline and no database: a verdict must not depend on the machine's mood, or on yesterday's.
     @settings(
         max_examples=examples,
         database=None,
@@ -69,36 +98,45 @@ def run(
         print_blob=False,
     )
     @seeded(seed)
-    @given(st.fixed_dictionaries(law.inputs))
+    @given(st.fixed_dictionaries({name: one.draw for name, one in law.inputs.items()}))
     def search(inputs: dict[str, Any]) -> None:
-        verdict = attempt(law, impl, inputs, world())
+        verdict = tried(inputs)
         if not verdict.passed:
-            smallest[:] = [verdict]
-            raise _Found
+            broken[:] = [verdict]
+            raise _Final if verdict.final else _Found
 
     try:
         search()
     except (_Found, Flaky):
         # An implementation that answers differently each time is judged by its last failure.
-        return smallest[0]
+        return _canonical(broken[0], tried)
+    except _Final:
+        return broken[0]
     return Verdict(law, passed=True)
 
 
 def attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], world: World) -> Verdict:
     """Check `impl` on one input."""
-
-    def broken(came: str, expected: str) -> Verdict:
-        return Verdict(law, False, inputs, came, expected, world.log)
-
+    printed = StringIO()
+    broken = Verdict(law, False, inputs, hint=law.hint, log=world.log)
     try:
-        law.check(world, impl, **inputs)
-        world.finish()
+        with redirect_stdout(printed):
+            law.check(world, impl, **inputs)
+            world.finish()
     except Broken as broke:
-        return broken(broke.came, broke.expected)
+        aloud = f"; it printed {printed.getvalue().strip()[:40]!r}" if printed.getvalue().strip() else ""
+        return replace(broken, came=f"{broke.came}{aloud}", expected=broke.expected)
     except OverPulled as refused:
-        return broken(f"{refused.name} was asked {refused.budget + 1} times", f"at most {refused.budget}")
-    except Exception as error:
-        return broken(f"it raised {_said(error)}", "no error")
+        came = f"{refused.name} was asked {times(refused.budget + 1)}"
+        return replace(broken, came=came, expected=f"at most {times(refused.budget)}")
+    except TooLong:
+        came = "nothing came for a while, and nothing was asked for"
+        hint = "Your loop goes on without asking anybody and without giving anything. What should end it?"
+        return replace(broken, came=came, expected="an item, or the end", hint=hint, final=True)
+    except WireError as silence:
+        return replace(broken, came=str(silence), expected="an answer", final=True)
+    except (Exception, SystemExit) as error:
+        return replace(broken, came=f"it raised {_said(error)}", expected="no error", hint=_about(error, law))
     return Verdict(law, passed=True)
 
 
@@ -112,14 +150,91 @@ def judge(laws: Iterable[Law], impl: Callable[..., Any], **how: Any) -> list[Ver
     return verdicts
 
 
-def _said(error: Exception) -> str:
+def _canonical(broken: Verdict, tried: Callable[[Mapping[str, Any]], Verdict]) -> Verdict:
+    """The same verdict on an input of which no simpler one breaks the law: shorter first, then smaller."""
+    steps = 0
+    smaller = True
+    while smaller:
+        smaller = False
+        for inputs in _simpler(broken):
+            steps += 1
+            verdict = tried(inputs)
+            if verdict.final or steps > MOST_STEPS:
+                return broken
+            if not verdict.passed:
+                broken, smaller = verdict, True
+                break
+    return broken
+
+
+def _simpler(broken: Verdict) -> Iterator[dict[str, Any]]:
+    for name, kind in broken.law.inputs.items():
+        for value in kind.smaller(broken.inputs[name]):
+            yield {**broken.inputs, name: value}
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    able = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    if not able or signal.getsignal(signal.SIGALRM) not in (signal.SIG_DFL, signal.SIG_IGN):
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise TooLong
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _said(error: BaseException) -> str:
     text = str(error).partition("\n")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    line = _line(error)
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{said} (line {line} of your code)" if line else said
+
+
+def _line(error: BaseException) -> int | None:
+    """The line of the implementation that raised: the last one outside this package and the standard library."""
+    found = None
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if name.startswith("<") or "ipykernel" in name:
+            found = trace.tb_lineno
+        trace = trace.tb_next
+    return found
+
+
+def _about(error: BaseException, law: Law) -> str:
+    """A question about the error itself, where it is one that learners meet; otherwise the law's own."""
+    text = str(error)
+    if isinstance(error, RuntimeError) and "raised StopIteration" in text:
+        return (
+            "next() on an iterator that has ended raises StopIteration. Who catches it? "
+            "next(it, END) gives END instead."
+        )
+    if isinstance(error, TypeError) and "'Probe' object is not" in text:
+        return "A source is a function. What must you do to it before you can read from it?"
+    if isinstance(error, TypeError) and "positional argument" in text:
+        return f"How is {law.about} called? Compare the arguments of your function with the exercise's first line."
+    if isinstance(error, RecursionError):
+        return "A function called itself until Python gave up. Which name means something else by the time it runs?"
+    return law.hint
 
 
 @cache
-def _keep_house() -> tempfile.TemporaryDirectory[str]:
+def _keep_house() -> Path:
     # Hypothesis keeps notes in the working folder, which may be a learner's or read-only.
     home = tempfile.TemporaryDirectory(prefix="funcpipe-rag-hypothesis-")
+    _HOMES.append(home)
     configuration.set_hypothesis_home_dir(home.name)
-    return home
+    return Path(home.name)
+
+
+_HOMES: list[tempfile.TemporaryDirectory[str]] = []

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from funcpipe_rag.streams.probe import Log, Probe, ProbeIterator
+from funcpipe_rag.streams.probe import Log, OverPulled, Probe, ProbeIterator
 
-from .inputs import FUNCTIONS, SourceSpec
+from .inputs import FUNCTIONS, STAGES, SourceSpec
 from .law import Broken, holds
 
 
@@ -20,8 +20,8 @@ class World(Protocol):
         """A live source that counts, with a budget: past it, it refuses and remembers."""
         ...
 
-    def sources(self, specs: Iterable[SourceSpec]) -> list[Probe]:
-        """Several, named by their places."""
+    def sources(self, specs: Iterable[SourceSpec], *, budget: int | None = None) -> list[Probe]:
+        """Several, named by their places, with a budget each."""
         ...
 
     def stream(self, spec: SourceSpec, *, budget: int | None = None) -> tuple[Any, Probe]:
@@ -32,8 +32,12 @@ class World(Protocol):
         """A function by its name."""
         ...
 
-    def stage(self, name: str, fn: str) -> Callable[[Iterable[Any]], Iterator[Any]]:
-        """A watched 1:1 transform that applies a function by its name; it has its own row in the diagram."""
+    def stage(self, name: str, does: str) -> Callable[[Iterable[Any]], Iterator[Any]]:
+        """A transform by its name, watched: it has its own row in the diagram."""
+        ...
+
+    def run(self, made: object, *given: object) -> Any:
+        """Call what a factory made, on what is given; the law is broken if it cannot be called."""
         ...
 
     def iterator(self, made: object) -> Iterator[Any]:
@@ -69,8 +73,8 @@ class LocalWorld:
         self._probes.append(probe)
         return probe
 
-    def sources(self, specs: Iterable[SourceSpec]) -> list[Probe]:
-        return [self.source(spec, f"source {place}") for place, spec in enumerate(specs)]
+    def sources(self, specs: Iterable[SourceSpec], *, budget: int | None = None) -> list[Probe]:
+        return [self.source(spec, f"source {place}", budget=budget) for place, spec in enumerate(specs)]
 
     def stream(self, spec: SourceSpec, *, budget: int | None = None) -> tuple[Any, Probe]:
         probe = self.source(spec, budget=budget)
@@ -79,8 +83,17 @@ class LocalWorld:
     def fn(self, name: str) -> Callable[[Any], Any]:
         return FUNCTIONS[name]
 
-    def stage(self, name: str, fn: str) -> Callable[[Iterable[Any]], Iterator[Any]]:
-        return self.log.watch(name, lambda xs: map(self.fn(fn), xs))
+    def stage(self, name: str, does: str) -> Callable[[Iterable[Any]], Iterator[Any]]:
+        return self.log.watch(name, STAGES[does])
+
+    def run(self, made: object, *given: object) -> Any:
+        wanted = "a transform: a function of one stream" if given else "a source: a function to call"
+        kind = "None" if made is None else f"a {type(made).__name__}"
+        if not callable(made):
+            raise Broken(
+                f"the call returned {kind}", f"{wanted} (is a return missing, or one call too many?)"
+            )
+        return made(*given)
 
     def iterator(self, made: object) -> Iterator[Any]:
         kind = type(made).__name__
@@ -104,10 +117,7 @@ class LocalWorld:
     def finish(self) -> None:
         for probe in self._probes:
             if probe.over:
-                raise Broken(
-                    f"{probe.name} was asked more than {probe.budget} times",
-                    f"at most {probe.budget}",
-                )
+                raise OverPulled(probe.name, probe.budget or 0)
 
 
 class Collection:

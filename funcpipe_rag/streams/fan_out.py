@@ -209,7 +209,7 @@ def _fork(
 
     def overflow(ahead: int, behind: int) -> str:
         return (
-            f"{where}: {branch(ahead)} has read {bound} items that {branch(behind)} has not, the most that "
+            f"{where}: {branch(ahead)} has read {bound} more than {branch(behind)} which is all that "
             f"max_skew={bound} allows"
         )
 

@@ -20,6 +20,10 @@ T = TypeVar("T")
 EventKind: TypeAlias = Literal["open", "pull", "yield", "refuse", "close", "error"]
 
 
+SHOWN: Sequence[EventKind] = ("yield", "refuse", "error", "close")
+"""What a diagram shows unless told otherwise: openings and pulls stand behind the items they led to."""
+
+
 class Event(NamedTuple):
     """One thing that happened: at step `t`, `stage` did `kind` with `item`."""
 
@@ -87,39 +91,23 @@ class Log:
         self.join(name)
         return Watched(self, name, lambda: iter(xs))
 
-    def diagram(
-        self, *, most: int = 14, shown: Sequence[EventKind] = ("yield", "refuse", "error", "close")
-    ) -> str:
+    def diagram(self, *, most: int = 14, shown: Sequence[EventKind] = SHOWN) -> str:
         """Who gave what when, as text: a row a stage, a column an event, `most` columns at the most."""
-        events = [event for event in self._told() if event.kind in shown]
-        columns = [
-            [str(number), *(_cell(event, row) for row in self._order())]
-            for number, event in enumerate(events[:most], 1)
-        ]
-        names = ["", *self._order()]
-        left = max(map(len, names))
-        widths = [max(map(len, column)) for column in columns]
-        lines = [
-            "  ".join(
-                [name.ljust(left), *(column[i].ljust(w) for column, w in zip(columns, widths, strict=True))]
-            ).rstrip()
-            for i, name in enumerate(names)
-        ]
+        events = [event for event in self.events if event.kind in shown]
+        rows = self._order()
+        table = [["", *map(str, range(1, len(events[:most]) + 1))]]
+        table += [[row, *(_cell(event, row) for event in events[:most])] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
         if len(events) > most:
             lines.append(f"and {len(events) - most} more events")
         kinds = {event.kind for event in events[:most]}
-        lines += [line for kind, line in _LEGEND.items() if kind in kinds]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(line for kind, line in _LEGEND.items() if kind in kinds)])
 
-    def spoken(self, *, most: int = 14) -> str:
+    def spoken(self, *, most: int = 14, shown: Sequence[EventKind] = SHOWN) -> str:
         """The same in words, for a reader who does not see the diagram."""
-        events = self._told()
-        said = [
-            _SAID.get((event.stage, event.kind), _SAID_OF.get(event.kind, "")).format(
-                stage=event.stage, item=_short(event.item)
-            )
-            for event in events[:most]
-        ]
+        events = [event for event in self.events if event.kind in shown]
+        said = [_sentence(event) for event in events[:most]]
         silent = [row for row in self._order() if row not in {event.stage for event in events}]
         said += ["you have nothing" if row == "you" else f"{row} has given nothing" for row in silent]
         if len(events) > most:
@@ -130,30 +118,35 @@ class Log:
         """One JSON object a line: t, stage, kind, item (its repr)."""
         return "".join(dumps({**event._asdict(), "item": repr(event.item)}) + "\n" for event in self.events)
 
-    def _told(self) -> list[Event]:
-        """The events that a diagram tells: the pulls and openings stand behind the items they led to."""
-        return [event for event in self.events if event.kind not in ("open", "pull")]
-
     def _order(self) -> list[str]:
         return sorted(self.rows, key="you".__eq__)
 
 
 _LEGEND = {
+    "open": "open = opened here",
     "refuse": "! = asked for past the budget; the probe stopped it here",
     "error": "error = raised here",
     "close": "close = closed here",
 }
-_SAID_OF = {
+_SAID = {
+    "open": "{stage} was opened",
+    "pull": "{stage} was asked",
     "yield": "{stage} gave {item}",
     "refuse": "{stage} was asked for {item}, past its budget",
     "error": "{stage} raised an error",
     "close": "{stage} was closed",
 }
-_SAID = {
-    ("you", "yield"): "you got {item}",
-    ("you", "error"): "you got an error",
-    ("you", "close"): "you closed it",
+_SAID_OF_YOU = {
+    "open": "you began",
+    "yield": "you got {item}",
+    "error": "you got an error",
+    "close": "you closed it",
 }
+
+
+def _sentence(event: Event) -> str:
+    said = _SAID_OF_YOU.get(event.kind) if event.stage == "you" else None
+    return (said or _SAID[event.kind]).format(stage=event.stage, item=_short(event.item))
 
 
 def _cell(event: Event, row: str) -> str:
@@ -272,12 +265,12 @@ class ProbeIterator(Iterator[Any]):
         self.pulls += 1
         probe.pulls += 1
         probe.log.note(probe.name, "pull")
-        if self.ended:
-            raise StopIteration
         if probe.over or (probe.budget is not None and probe.pulls > probe.budget):
             probe.over = True
             probe.log.note(probe.name, "refuse", self._wanted(at))
             raise OverPulled(probe.name, probe.budget or 0)
+        if self.ended:
+            raise StopIteration
         if at == probe.raises_at:
             self.ended = True
             boom = Boom(f"{probe.name} raised in place of item {at}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Callable, Iterable, Iterator
+from errno import EINVAL
 from io import BufferedReader, IncrementalNewlineDecoder
 from stat import S_ISDIR, S_ISREG
 from typing import Literal, TypeAlias
@@ -76,7 +77,7 @@ def make_walk_source(
     `suffixes` are compared without case, dot included. Names that begin with a dot are left out unless
     `hidden`; names in `skip` always are. Links are followed, but each real folder is entered once: a link
     that points back at its parent cannot loop. What is neither folder nor file (a socket, a pipe) is left
-    out. A root that is a file gives its own path, whatever its name.
+    out, and as the root it is an OSError. A root that is a file gives its own path, whatever its name.
 
     Class: external. Demand: a folder is listed when the walk reaches it. Memory: the sorted names of the
     folders on the way down, and one pair of numbers for each folder entered. Closing: holds nothing open.
@@ -108,9 +109,11 @@ def make_walk_source(
 
     def run() -> Iterator[str]:
         found = os.stat(top)
-        if not S_ISDIR(found.st_mode):
+        if S_ISREG(found.st_mode):
             yield top
             return
+        if not S_ISDIR(found.st_mode):
+            raise OSError(EINVAL, "Neither a folder nor a file", top)
         entered = {(found.st_dev, found.st_ino)}
         levels = [(top, entries(top))]
         while levels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from funcpipe_rag.laws import LAWS, Law, World, holds
+from funcpipe_rag.laws import LAWS, Broken, Law, World, holds
 from funcpipe_rag.laws.mutants import MUTANTS
 
 from .exercise import Exercise
@@ -23,6 +23,7 @@ def make_chain(*sources):
     laws=(
         LAWS["chain-keeps-source-order"],
         LAWS["chain-opens-nothing-at-birth"],
+        LAWS["chain-opens-the-next-only-when-needed"],
         LAWS["chain-asks-for-no-more-than-it-gives"],
         LAWS["chain-starts-afresh"],
     ),
@@ -30,7 +31,13 @@ def make_chain(*sources):
         "A source is a function: what do you get when you call it, and when should that happen?",
         "One `for` over the sources, one `yield from` inside it. Both stand inside `run`.",
     ),
-    mutants=("takes_turns_instead", "opens_at_birth", "lists_each_source", "opens_each_source_once"),
+    mutants=(
+        "takes_turns_instead",
+        "opens_at_birth",
+        "opens_all_at_once",
+        "lists_each_source",
+        "opens_each_source_once",
+    ),
 )
 
 MAKE_ROUNDROBIN = Exercise(
@@ -55,7 +62,8 @@ def make_roundrobin(*sources):
         "A source has ended. Who has the next turn, and does your loop know?",
         "Loop over a copy of the list, and take ended iterators out of the list itself. "
         "`next(it, END)` with `END = object()` tells an end from every item. "
-        "`try: ... finally:` around the loop is the place to close, `reversed(opened)` the order.",
+        "Whoever stops you half-way makes `yield` raise, so `try: ... finally:` around the loop is the place "
+        "to call `it.close()`, for every `it` in `reversed(opened)`.",
     ),
     mutants=(
         "stops_with_the_shortest",
@@ -89,17 +97,27 @@ def fork2(t, u):
         "`multicast_bounded(xs, 2, maxlen=1)` splits, `zip` asks in turns, `yield from` gives. "
         "All of it stands inside `run`.",
     ),
-    mutants=("drains_one_branch_first", "starts_at_birth", "splits_once", "ends_on_an_error"),
+    mutants=(
+        "drains_one_branch_first",
+        "restarts_for_each_item",
+        "starts_at_birth",
+        "splits_once",
+        "ends_on_an_error",
+    ),
 )
 
 
-def ask_in_order(multicast: Callable[..., Any], schedule: list[int]) -> list[tuple[int, object]]:
+def ask_in_order(multicast: Callable[..., Any], schedule: object) -> list[tuple[int, object]]:
     """Split 0, 1, 2 ... in two with maxlen=1, and ask the branches in the order of `schedule`.
 
     >>> from funcpipe_rag import multicast_bounded
     >>> ask_in_order(multicast_bounded, [0, 0, 1])
     [(0, 0), (0, 'BufferError'), (1, 0)]
+
+    TypeError for anything but a list of 0 and 1.
     """
+    if not isinstance(schedule, list) or not set(map(repr, schedule)) <= {"0", "1"}:
+        raise TypeError(f"ask_in_order: wants a list of 0 and 1, got {schedule!r}")
     branches = multicast(range(len(schedule) + 1), 2, maxlen=1)
     came: list[tuple[int, object]] = []
     for branch in schedule:
@@ -110,13 +128,18 @@ def ask_in_order(multicast: Callable[..., Any], schedule: list[int]) -> list[tup
     return came
 
 
+(loses_item_on_overflow,) = (mutant.impl for mutant in MUTANTS if mutant.name == "loses_item_on_overflow")
+"""The wrong split that the learner unmasks: it pulls first, and looks for room afterwards."""
+
+
 def _check_schedule(world: World, schedule: Callable[[], list[int]]) -> None:
     order = schedule()
-    kind = f"it returned {order!r}"
-    holds(isinstance(order, list) and set(order) <= {0, 1}, kind, "a list of 0 and 1")
-    holds(len(order) <= 20, f"a list of {len(order)}", "at most 20 questions")
-    (loses,) = (mutant.impl for mutant in MUTANTS if mutant.name == "loses_item_on_overflow")
-    came = ask_in_order(loses, order)
+    short = isinstance(order, list) and len(order) <= 20
+    holds(short, f"it returned {str(order)[:60]}", "a list of at most 20 numbers, each 0 or 1")
+    try:
+        came = ask_in_order(loses_item_on_overflow, order)
+    except TypeError:
+        raise Broken(f"it returned {order!r}", "a list of 0 and 1") from None
     skips = any(items != list(range(len(items))) for items in map(_given(came), (0, 1)))
     holds(skips, f"asked in the order {order}, it answered as it should: {came}", "an item that is skipped")
 

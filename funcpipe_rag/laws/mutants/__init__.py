@@ -6,4 +6,17 @@ They keep the laws honest: every mutant is killed by the law it names, and every
 from . import fan_in, fan_out, pipelines, transforms
 from .mutant import MUTANTS, Mutant, mutant, mutants_of
 
-__all__ = ["MUTANTS", "Mutant", "fan_in", "fan_out", "mutant", "mutants_of", "pipelines", "transforms"]
+IMPLEMENTATIONS = {mutant.id: mutant.impl for mutant in MUTANTS}
+"""The wrong answers themselves, by `function.name`, for a child process to load."""
+
+__all__ = [
+    "IMPLEMENTATIONS",
+    "MUTANTS",
+    "Mutant",
+    "fan_in",
+    "fan_out",
+    "mutant",
+    "mutants_of",
+    "pipelines",
+    "transforms",
+]

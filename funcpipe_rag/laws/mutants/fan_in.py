@@ -51,6 +51,23 @@ def opens_all_at_once(*sources: Source) -> Source:
     return run
 
 
+@mutant(of="make_chain", killed_by="chain-closes-each-before-the-next")
+def closes_them_all_at_the_end(*sources: Source) -> Source:
+    """Collects what it opens and closes it when everything is over."""
+
+    def run() -> Iterator[Any]:
+        opened: list[Any] = []
+        try:
+            for source in sources:
+                opened.append(source())
+                yield from (item for item in opened[-1])
+        finally:
+            for it in reversed(opened):
+                it.close()
+
+    return run
+
+
 @mutant(of="make_chain", killed_by="chain-asks-for-no-more-than-it-gives")
 def lists_each_source(*sources: Source) -> Source:
     """Reads each source to its end before it gives the first item of it."""

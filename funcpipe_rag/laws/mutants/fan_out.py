@@ -114,11 +114,22 @@ def stops_with_the_shortest_branch(*transforms: Transform, **_: Any) -> Run:
     return forgets_its_branches(*transforms)
 
 
+def restarts_for_each_item(*transforms: Transform, **_: Any) -> Run:
+    """Hands each item to the stages on its own: a stage that remembers what it has seen starts anew each time."""
+
+    def stream(xs: Iterable[Any]) -> Iterator[Any]:
+        for x in xs:
+            yield from zip(*(t([x]) for t in transforms), strict=True)
+
+    return stream
+
+
 FORK_MUTANTS = {
     drains_one_branch_first: "asks-once-for-each-tuple",
     pads_the_short_branch: "names-the-branch-out-of-step",
     starts_at_birth: "starts-nothing-at-birth",
     wrong_branch_first: "gives-what-each-branch-gives",
+    restarts_for_each_item: "gives-what-each-branch-gives",
     splits_once: "starts-afresh",
     ends_on_an_error: "passes-errors-on",
     closes_its_input: "leaves-open-what-it-was-handed",

@@ -19,6 +19,11 @@ class Mutant:
     who: str
     impl: Callable[..., Any]
 
+    @property
+    def id(self) -> str:
+        """Its name and whose place it takes: no two have the same."""
+        return f"{self.of}.{self.name}"
+
 
 MUTANTS: list[Mutant] = []
 
