@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 # The rooms with a word of their own: what to import for it, what it says in the overview, and its extra.
 ROOMS = {
+    "laws": (
+        "funcpipe_rag.laws.commands",
+        "What must be true of each public function, and who breaks it.",
+        "course",
+    ),
     "course": ("funcpipe_rag.course.commands", "Build, check, hand out and grade the lessons.", "course"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 3 done with quarantined documents, 1 failed, 2 wrong usage."""
+    """Run one command and exit: 0 done, 3 done with quarantined documents, 1 failed,
+    2 wrong usage, 130 stopped by Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         app = command_line(words)

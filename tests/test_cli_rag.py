@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,11 @@ pytest.importorskip("typer")
 ROOT = Path(__file__).parent.parent
 
 
-def run(*words: object, cwd: Path = ROOT, **options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from funcpipe_rag.cli import main; main()", *map(str, words)]
+def run(
+    *words: object, cwd: Path = ROOT, first: Sequence[str] = (), **options: object
+) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", "from funcpipe_rag.cli import main; main()"]
+    command = [*first, *program, *map(str, words)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
@@ -105,10 +110,32 @@ def test_what_cannot_be_read_is_listed_and_the_exit_code_is_3(docs: Path, tmp_pa
     assert "indexed    2 documents" in built.stdout
     assert "quarantine image.txt  not text: " in built.stdout
     assert "latin.txt:1  not utf-8: byte 0xe9 at offset 7" in built.stdout
-    assert "(try --encoding latin-1)" in built.stdout
+    assert "(try --encoding NAME, such as latin-1)" in built.stdout
     latin = run("build", docs, "--index", index, "--encoding", "latin-1")
     assert "indexed    1 document, " in latin.stdout
     assert "latin.txt" not in latin.stdout
+
+
+def test_one_missing_folder_of_several_is_listed_and_the_rest_is_indexed(docs: Path, tmp_path: Path) -> None:
+    built = run("build", docs, tmp_path / "none", "--index", tmp_path / "docs.db")
+    assert built.returncode == 3
+    assert "indexed    2 documents" in built.stdout
+    assert "quarantine none/  No such file or directory" in built.stdout
+
+
+def test_a_folder_without_documents_says_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "paper.pdf").write_bytes(b"%PDF")
+    built = run("build", tmp_path / "docs", "--index", tmp_path / "docs.db")
+    assert built.returncode == 0
+    assert "no .md .markdown .rst .txt .py files there" in built.stdout
+
+
+def test_the_next_command_can_be_pasted(docs: Path, tmp_path: Path) -> None:
+    index = tmp_path / "my docs.db"
+    assert run("build", docs, "--index", index).stdout.endswith(f"--index '{index}'\n")
+    asked = run("ask", "Who was Ada's father?", "--index", index)
+    assert asked.stdout.endswith(f"""search 'Who was Ada'"'"'s father?' --index '{index}'\n""")
 
 
 def test_a_build_takes_the_settings_of_its_index(docs: Path, tmp_path: Path) -> None:
@@ -148,6 +175,8 @@ def test_another_corpus_is_not_mistaken_for_this_one_emptied(docs: Path, tmp_pat
         (["build", "{docs}", "--index", "{tmp}/i.db", "--overlap", "2000"], 2, "overlap must be less than"),
         (["build", "{docs}", "--index", "{tmp}/i.db", "--chunk-size", "0"], 2, "chunk_size must be >= 1"),
         (["build", "{docs}", "{tmp}/docs", "--index", "{tmp}/i.db"], 2, "two paths are called 'docs'"),
+        (["build", "", "--index", "{tmp}/i.db"], 2, "empty path"),
+        (["build", "{docs}", "--index", ""], 1, "needs a name"),
         (["ask", "why?", "--index", "{tmp}/none.db"], 1, "there is no index at {tmp}/none.db"),
         (["ask", "why?", "--index", "{tmp}"], 1, "{tmp} is a folder"),
         (["ask", "why?", "--index", "{docs}/tee.md"], 1, "is not an index of funcpipe-rag"),
@@ -171,13 +200,41 @@ def test_a_mistake_is_one_clear_line(
     assert done.stdout == ""
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written_says_so(docs: Path, tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o500)
-    done = run("build", docs, "--index", closed / "i.db")
-    assert done.returncode == 1
-    assert "cannot be" in done.stderr
+# Root may read and write anything, unless it has laid its capabilities down first.
+AS_ANYBODY = (
+    []
+    if os.name != "posix" or os.geteuid() != 0
+    else [shutil.which("setpriv") or "", "--bounding-set=-all", "--inh-caps=-all"]
+)
+
+
+@pytest.mark.skipif(os.name != "posix" or AS_ANYBODY[:1] == [""], reason="wants permissions that hold")
+def test_what_may_not_be_read_or_written_is_named(docs: Path, tmp_path: Path) -> None:
+    (docs / "sub").mkdir()
+    (docs / "sub" / "a.md").write_text("hidden")
+    (docs / "secret.md").write_text("secret")
+    index = tmp_path / "docs.db"
+    assert run("build", docs, "--index", index).returncode == 0
+    (docs / "sub").chmod(0)
+    (docs / "secret.md").chmod(0)
+    try:
+        built = run("build", docs, "--index", index, first=AS_ANYBODY)
+        assert built.returncode == 3
+        assert "quarantine secret.md  Permission denied\n           sub/  Permission denied" in built.stdout
+        assert "stale      2 documents, kept as last read" in built.stdout
+        index.chmod(0o400)
+        refused = run("build", docs, "--index", index, first=AS_ANYBODY)
+        assert (refused.returncode, "docs.db cannot be written" in refused.stderr) == (1, True)
+        index.chmod(0)
+        for words in (["build", docs], ["ask", "tee"], ["status", "--json"]):
+            refused = run(*words, "--index", index, first=AS_ANYBODY)
+            assert (refused.returncode, refused.stdout) == (1, "")
+            assert refused.stderr == f"funcpipe-rag: {index}: Permission denied\n"
+        (tmp_path / "closed").mkdir(mode=0o500)
+        refused = run("build", docs, "--index", tmp_path / "closed" / "i.db", first=AS_ANYBODY)
+        assert (refused.returncode, "i.db cannot be written" in refused.stderr) == (1, True)
+    finally:
+        (docs / "sub").chmod(0o700)
 
 
 def test_a_missing_extra_is_one_sentence(tmp_path: Path) -> None:

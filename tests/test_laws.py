@@ -20,6 +20,7 @@ TAUGHT = (
     "fence_k",
     "compose",
     "fmap",
+    "make_batched",
 )
 
 

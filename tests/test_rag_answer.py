@@ -7,8 +7,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from funcpipe_rag.rag import (
     Index,
@@ -142,6 +141,18 @@ def test_a_passage_that_is_no_longer_what_was_indexed_is_never_cited(tmp_path: P
     connection.close()
     with Index(file) as index:
         assert list(gen_answers(index, "What splits a stream?")) == []
+
+
+def test_a_sentence_right_below_its_heading_is_found_and_an_introduction_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "docs.db"
+    text = (
+        "# Tee\nA tee splits one stream into two.\n\nHow a tee splits a stream:\n\n    left, right = tee(x)\n"
+    )
+    build_index(file, [RawDoc("a", text, "a.md")], ENV)
+    with Index(file) as index:
+        [answer, *rest] = gen_answers(index, "What splits a stream?")
+    assert answer.text == "A tee splits one stream into two."
+    assert rest == []
 
 
 def test_no_answer_is_no_answer(small: Path, stdlib: Path) -> None:

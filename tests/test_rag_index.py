@@ -10,13 +10,15 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from funcpipe_rag.rag import (
+    Event,
     Index,
     IndexBusy,
     IndexMismatch,
@@ -108,6 +110,82 @@ def test_after_any_history_the_index_is_that_of_the_last_corpus(
         build_index(folder / "lived.db", docs, env)
     build_index(folder / "fresh.db", docs, env)
     assert ids(folder / "lived.db") == ids(folder / "fresh.db")
+
+
+class Torn(OSError):
+    """A corpus, or a text in it, that breaks off."""
+
+
+def unreadable() -> Iterator[str]:
+    yield "half a text"
+    raise Torn(5, "Input/output error")
+
+
+runs = st.fixed_dictionaries(
+    {
+        # Few names and texts, so that the same ones come back.
+        "docs": st.dictionaries(st.sampled_from("abc"), st.sampled_from([None, "", "x y", "x y zz\n x"])),
+        "ends": st.sampled_from(["whole", "torn", "stopped"]),
+        "after": st.integers(0, 3),
+    }
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(runs, min_size=1, max_size=6))
+def test_a_build_skips_the_unchanged_keeps_the_unreadable_and_removes_only_at_the_end(
+    tmp_path_factory: pytest.TempPathFactory, history: list[dict[str, Any]]
+) -> None:
+    """A dictionary is the index's model; None is a document that cannot be read."""
+    file = tmp_path_factory.mktemp("model") / "docs.db"
+    texts: dict[str, str] = {}
+    stale: set[str] = set()
+    for run in history:
+        whole = run["ends"] == "whole"
+        names = sorted(run["docs"])
+        names = names if whole else names[: run["after"]]
+
+        def docs(names: list[str] = names, run: dict[str, Any] = run) -> Iterator[RawDoc]:
+            for name in names:
+                text = run["docs"][name]
+                yield doc(name, unreadable if text is None else text)
+            if run["ends"] == "torn":
+                raise Torn(5, "the walk broke off")
+
+        # Every document is asked after; the last of them is where to stop.
+        answers = repeat(False) if run["ends"] != "stopped" else iter([*[False] * (len(names) - 1), True])
+        events: list[Event] = []
+        try:
+            events.extend(gen_ingest(file, docs(), RagEnv(6, 2), stop=answers.__next__))
+        except Torn:
+            assert run["ends"] == "torn"
+        # A stop is asked for behind a document: a corpus without any has been read to its end.
+        whole = whole or (run["ends"] == "stopped" and not names)
+        wanted = []
+        for name in names:
+            text = run["docs"][name]
+            if text is None:
+                wanted.append(("quarantined", name))
+                stale |= {name} & texts.keys()
+            else:
+                wanted.append(("unchanged" if texts.get(name) == text else "indexed", name))
+                texts[name] = text
+                stale.discard(name)
+        if whole:
+            for name in sorted(texts.keys() - set(names)):
+                wanted.append(("removed", name))
+                del texts[name]
+                stale.discard(name)
+        if run["ends"] != "torn":  # what was told before the corpus broke off came with it
+            assert [(event.kind, event.source) for event in events] == wanted
+        with Index(file) as index:
+            rows = index.rows("SELECT source, stale IS NOT NULL FROM document ORDER BY source")
+            assert list(rows) == [(name, name in stale) for name in sorted(texts)]
+            if whole:
+                assert index.counts()["quarantined"] == sum(kind == "quarantined" for kind, _ in wanted)
+    fresh = file.with_name("fresh.db")
+    build_index(fresh, [doc(name, text) for name, text in sorted(texts.items())], RagEnv(6, 2))
+    assert ids(file) == ids(fresh)
 
 
 def test_what_vanished_is_removed_only_when_the_corpus_was_read_to_its_end(file: Path) -> None:
@@ -361,6 +439,79 @@ def test_a_path_that_cannot_hold_an_index_says_so(tmp_path: Path) -> None:
             use(tmp_path)
     with pytest.raises(NoIndex, match="there is no folder"):
         build_index(tmp_path / "no" / "docs.db", [], ENV)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="wants named pipes")
+def test_a_pipe_a_device_or_no_name_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, says in (
+        (tmp_path / "pipe", "pipe or a device"),
+        (os.devnull, "pipe or a device"),
+        ("", "name"),
+    ):
+        for use in (Index, lambda path: build_index(path, [], ENV)):
+            with pytest.raises(IndexProblem, match=says):
+                use(path)
+
+
+def test_a_file_whose_name_means_something_to_sqlite_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert build_index(":memory:", corpus(1), ENV).indexed == 1
+    assert build_index(":memory:", corpus(1), ENV).unchanged == 1
+
+
+def test_a_damaged_index_is_named_and_not_called_interrupted(file: Path) -> None:
+    build_index(file, corpus(20), ENV)
+    connection = sqlite3.connect(file)
+    [(page,)] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'document'")
+    [(size,)] = connection.execute("PRAGMA page_size")
+    connection.close()
+    with open(file, "r+b") as raw:
+        raw.seek((page - 1) * size)
+        raw.write(b"\xff" * size)
+    with pytest.raises(NotAnIndex, match=r"is damaged .*delete it and build it again"):
+        build_index(file, corpus(21), ENV)
+
+
+def test_another_encoding_is_for_the_files_that_are_not_utf8(tmp_path: Path, file: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "new.md").write_text("caf\u00e9", encoding="utf-8")
+    (folder / "old.md").write_text("th\u00e9", encoding="latin-1")
+    (folder / "seven.md").write_text("\u65e5\u672c", encoding="iso2022_jp")
+    read = {
+        encoding: {doc.source: "".join(doc.text()) for doc in make_docs_source(folder, encoding=encoding)()}  # type: ignore[operator]
+        for encoding in ("latin-1", "cp1252")
+    }
+    for texts in read.values():
+        assert (texts["new.md"], texts["old.md"]) == ("caf\u00e9", "th\u00e9")
+    for source in make_docs_source(folder / "seven.md", encoding="iso2022_jp")():
+        assert "".join(source.text()) == "\u65e5\u672c"  # type: ignore[operator]
+
+
+def test_one_missing_folder_of_several_is_quarantined_and_what_it_had_is_kept(
+    tmp_path: Path, file: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.md").write_text(f"text {name}")
+    paths = (tmp_path / "a", tmp_path / "b")
+    build_index(file, make_docs_source(*paths)(), ENV)
+    before = ids(file)
+    (tmp_path / "b").rename(tmp_path / "unmounted")
+    with pytest.raises(FileNotFoundError):
+        list(make_docs_source(*paths)())
+    assert [found.source for found in make_docs_source(*paths, on_error="skip")()] == ["a/x.md"]
+    events = list(gen_ingest(file, make_docs_source(*paths, on_error="collect")(), ENV))
+    assert [(event.kind, event.source, event.stale) for event in events] == [
+        ("unchanged", "a/x.md", 0),
+        ("quarantined", "b/", 1),
+    ]
+    assert ids(file) == before
+    with pytest.raises(FileNotFoundError):
+        list(make_docs_source(paths[1], on_error="collect")())
 
 
 def test_a_full_disk_keeps_what_was_committed(file: Path) -> None:

@@ -7,8 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from funcpipe_rag.rag import (
     ChunkWithoutEmbedding,
@@ -26,12 +25,20 @@ from funcpipe_rag.rag.outline import Outline, headings
 from funcpipe_rag.streams import as_source
 
 raws = st.text(alphabet=st.sampled_from("ab# \t\n\r\x00\x0c\x85\ud800é\u00a0"), max_size=80)
-envs = st.builds(
-    lambda size, share, boundary: RagEnv(size, min(int(size * share), size - 1), boundary=boundary),
-    st.integers(1, 20),
-    st.floats(0, 1),
-    st.sampled_from(["char", "word"]),
-)
+
+
+def envs_with(*tails: str) -> st.SearchStrategy[RagEnv]:
+    """Settings with any sizes and boundary, and one of these tails."""
+    return st.builds(
+        lambda size, share, tail, boundary: RagEnv(size, min(int(size * share), size - 1), tail, boundary),
+        st.integers(1, 20),
+        st.floats(0, 1),
+        st.sampled_from(tails),
+        st.sampled_from(["char", "word"]),
+    )
+
+
+envs = envs_with("emit")
 
 
 def streamed(text: str, cuts: list[int]) -> Callable[[], Iterator[str]]:
@@ -101,7 +108,8 @@ def test_chunks_go_forward_cover_everything_and_repeat_nothing_needlessly(raw: s
     assert rebuilt == clean(raw)
 
 
-@given(raws, envs, st.lists(st.integers(0, 80), max_size=8))
+@given(raws, envs_with("emit", "drop", "pad"), st.lists(st.integers(0, 80), max_size=8))
+@pytest.mark.filterwarnings("ignore:gen_chunks:RuntimeWarning")
 def test_chunks_do_not_depend_on_the_blocks_that_the_text_came_in(
     raw: str, env: RagEnv, cuts: list[int]
 ) -> None:
@@ -143,6 +151,24 @@ def test_pad_adds_only_to_the_text_and_drop_reports_what_it_leaves_out(text: str
     )
     assert kept == [chunk for chunk in emitted if len(chunk.text) == size]
     assert sum(dropped) == len(text) - size * len(kept)
+
+
+@given(raws, envs_with("drop", "pad"))
+def test_a_tail_changes_nothing_but_the_last_chunk(raw: str, env: RagEnv) -> None:
+    dropped: list[int] = []
+    docs = gen_clean_docs([RawDoc("d", raw, "a.md")])
+    got = list(gen_chunks(docs, env, on_drop=lambda _, characters: dropped.append(characters)))
+    emitted = chunks_of(raw, RagEnv(env.chunk_size, env.overlap, boundary=env.boundary))
+    if env.tail == "drop":
+        assert got == emitted[: len(got)]
+        covered = clean(raw[: got[-1].stop]) if got else ""
+        assert len(covered) + sum(dropped) == len(clean(raw))
+        return
+    assert got[:-1] == emitted[:-1]
+    for padded, plain in zip(got[-1:], emitted[-1:], strict=True):
+        assert padded._replace(text="") == plain._replace(text="")
+        assert padded.text in (plain.text, plain.text.ljust(env.chunk_size))
+        assert clean(raw[padded.start : padded.stop]) == plain.text
 
 
 def test_drop_warns_once_when_nobody_asked_to_be_told() -> None:

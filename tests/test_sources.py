@@ -9,8 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from funcpipe_rag.streams.sources import (
     UndecodableText,
@@ -90,6 +89,14 @@ def test_walk_tells_of_a_folder_it_cannot_list_and_goes_on(
     assert len(list(make_walk_source(tmp_path, on_error="skip")())) == 1
     with pytest.raises(PermissionError):
         list(make_walk_source(tmp_path)())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="wants named pipes")
+def test_walk_gives_no_pipe_and_refuses_one_as_its_root(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.md")
+    assert list(make_walk_source(tmp_path)()) == []
+    with pytest.raises(OSError, match="Neither a folder nor a file"):
+        next(make_walk_source(tmp_path / "pipe.md")())
 
 
 def test_walk_reports_a_link_to_nowhere(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ whoever writes combinators of their own.
 from . import fan_in, fan_out, pipelines, transforms
 from .inputs import SourceSpec
 from .law import LAWS, PROMISES, Broken, Law, Promise, holds, law, of, same
+from .proving import Proof, assert_kept, each_law, prove
 from .remote import Remote, RemoteWorld
 from .running import Verdict, attempt, judge, run
 from .worlds import LocalWorld, World
@@ -18,12 +19,15 @@ __all__ = [
     "Law",
     "LocalWorld",
     "Promise",
+    "Proof",
     "Remote",
     "RemoteWorld",
     "SourceSpec",
     "Verdict",
     "World",
+    "assert_kept",
     "attempt",
+    "each_law",
     "fan_in",
     "fan_out",
     "holds",
@@ -31,6 +35,7 @@ __all__ = [
     "law",
     "of",
     "pipelines",
+    "prove",
     "run",
     "same",
     "transforms",

@@ -88,7 +88,6 @@ def law(
     promise: Promise,
     says: str,
     hint: str,
-    points: int = 1,
     **inputs: Input[Any],
 ) -> Callable[[Callable[..., None]], Law]:
     """Register the decorated check as a law.
@@ -100,7 +99,7 @@ def law(
     def register(check: Callable[..., None]) -> Law:
         if id in LAWS:
             raise ValueError(f"law: the id {id!r} is taken, by: {LAWS[id].says}")
-        made = Law(id, about, promise, says, hint, inputs, check, points)
+        made = Law(id, about, promise, says, hint, inputs, check)
         LAWS[id] = made
         return made
 

@@ -36,12 +36,23 @@ class Family(NamedTuple):
     """A factory of transforms: what it is configured with, and its eager twin."""
 
     name: str
+    parameter: str
     config: Input[Any]
     by_name: bool
     eager: Callable[[Any, list[Any]], list[Any]]
+    settled: Callable[[Any, list[Any]], int] | None = None
+    """how many outputs a beginning of the input settles; all of its twin's, unless said otherwise"""
+    takes_both: bool = False
+    """a plain function of stream and configuration, not a factory"""
 
-    def make(self, world: World, factory: Callable[[Any], Any], config: Any) -> Any:
+    def make(self, world: World, factory: Callable[..., Any], config: Any) -> Any:
+        if self.takes_both:
+            return lambda xs: factory(xs, config)
         return factory(world.fn(config) if self.by_name else config)
+
+    def settles(self, config: Any, items: Iterable[Any]) -> int:
+        given = list(items)
+        return len(self.twin(config, given)) if self.settled is None else self.settled(config, given)
 
     def twin(self, config: Any, items: Iterable[Any]) -> list[Any]:
         return self.eager(FUNCTIONS[config] if self.by_name else config, list(items))
@@ -49,7 +60,7 @@ class Family(NamedTuple):
     def pulls_for(self, config: Any, items: Iterator[Any], k: int) -> int:
         """The length of the shortest beginning of `items` that settles the first `k` outputs."""
         seen: list[Any] = []
-        while len(self.twin(config, seen)) < k:
+        while self.settles(config, seen) < k:
             seen.append(next(items))
         return len(seen)
 
@@ -63,13 +74,19 @@ def _dropped(pred: Callable[[Any], object], xs: list[Any]) -> list[Any]:
     return xs[len(_taken(pred, xs)) :]
 
 
+def _batches(n: int, xs: list[Any]) -> list[Any]:
+    return [tuple(xs[at : at + n]) for at in range(0, len(xs), n)]
+
+
 FAMILIES = (
-    Family("fmap", choice(*MAPPINGS), True, lambda fn, xs: [fn(x) for x in xs]),
-    Family("ffilter", choice(*PREDICATES), True, lambda pred, xs: [x for x in xs if pred(x)]),
-    Family("fflat_map", choice(*EXPANSIONS), True, lambda fn, xs: [y for x in xs for y in fn(x)]),
-    Family("ftake_while", choice(*PREDICATES), True, _taken),
-    Family("fdrop_while", choice(*PREDICATES), True, _dropped),
-    Family("fence_k", integers(0, 5), False, lambda k, xs: xs[:k]),
+    Family("fmap", "fn", choice(*MAPPINGS), True, lambda fn, xs: [fn(x) for x in xs]),
+    Family("ffilter", "pred", choice(*PREDICATES), True, lambda pred, xs: [x for x in xs if pred(x)]),
+    Family("fflat_map", "fn", choice(*EXPANSIONS), True, lambda fn, xs: [y for x in xs for y in fn(x)]),
+    Family("ftake_while", "pred", choice(*PREDICATES), True, _taken),
+    Family("fdrop_while", "pred", choice(*PREDICATES), True, _dropped),
+    Family("fence_k", "k", integers(0, 5), False, lambda k, xs: xs[:k]),
+    Family("make_batched", "n", integers(1, 4), False, _batches, lambda n, xs: len(xs) // n),
+    Family("batched", "n", integers(1, 4), False, _batches, lambda n, xs: len(xs) // n, takes_both=True),
 )
 
 
@@ -83,10 +100,11 @@ def _laws_of(family: Family) -> None:
         promise="same answer",
         says="Listed, the lazy result is the list that a loop would have built.",
         hint="Work the smallest input through by hand. Which item is missing, extra, or in the wrong place?",
-        config=family.config,
+        **{family.parameter: family.config},
         source=sources(),
     )
-    def _(world: World, factory: Any, config: Any, source: SourceSpec) -> None:
+    def _(world: World, factory: Any, source: SourceSpec, **given: Any) -> None:
+        config = given[family.parameter]
         xs, _probe = world.stream(source)
         same(
             world.items(world.run(family.make(world, factory, config), xs)), family.twin(config, source.items)
@@ -98,11 +116,12 @@ def _laws_of(family: Family) -> None:
         promise="on demand",
         says="Building a stream pulls nothing and opens nothing: work begins with the first question.",
         hint="Which line runs before anybody has asked for an item?",
-        config=family.config,
+        **{family.parameter: family.config},
         source=sources(numbers(most=3), "endless", handed=["iterator"]),
         reiterable=booleans(),
     )
-    def _(world: World, factory: Any, config: Any, source: SourceSpec, reiterable: bool) -> None:
+    def _(world: World, factory: Any, source: SourceSpec, reiterable: bool, **given: Any) -> None:
+        config = given[family.parameter]
         xs, probe = world.stream(source._replace(reiterable=reiterable), budget=0)
         opened = probe.opens
         world.iterator(world.run(family.make(world, factory, config), xs))
@@ -115,12 +134,13 @@ def _laws_of(family: Family) -> None:
         promise="on demand",
         says="k outputs cost the items that settle them, and not one pull more.",
         hint="Count the questions in the row `source`. Which answer was not needed yet?",
-        config=family.config,
+        **{family.parameter: family.config},
         items=numbers(),
-        k=integers(0, 4),
+        taken=integers(0, 4),
     )
-    def _(world: World, factory: Any, config: Any, items: tuple[int, ...], k: int) -> None:
-        k = min(k, len(family.twin(config, items)))
+    def _(world: World, factory: Any, items: tuple[int, ...], taken: int, **given: Any) -> None:
+        config = given[family.parameter]
+        k = min(taken, family.settles(config, items))
         needed = family.pulls_for(config, iter(items), k)
         xs, probe = world.stream(SourceSpec(items, endless=True), budget=needed)
         got = list(islice(world.iterator(world.run(family.make(world, factory, config), xs)), k))
@@ -128,32 +148,16 @@ def _laws_of(family: Family) -> None:
         holds(probe.pulls <= needed, f"{probe.pulls} pulls for {k} outputs", f"{needed}")
 
     @law(
-        f"{slug}-starts-afresh",
-        about=name,
-        promise="fresh",
-        says="Two runs of one stage do not know of each other.",
-        hint="What is kept outside the function that runs for each stream?",
-        config=family.config,
-        first=sources(),
-        second=sources(),
-    )
-    def _(world: World, factory: Any, config: Any, first: SourceSpec, second: SourceSpec) -> None:
-        stage = family.make(world, factory, config)
-        a, b = (world.run(stage, world.stream(spec)[0]) for spec in (first, second))
-        got_a, got_b = _in_turns(world.iterator(a), world.iterator(b))
-        same(got_a, family.twin(config, first.items), "the first run gave {}")
-        same(got_b, family.twin(config, second.items), "the second run gave {}")
-
-    @law(
         f"{slug}-passes-errors-on",
         about=name,
         promise="same answer",
         says="An error of the input reaches you as it is, behind every item that came before it.",
         hint="Where is the error caught, or an item kept back?",
-        config=family.config,
+        **{family.parameter: family.config},
         source=sources(None, "raises", handed=["iterator"]),
     )
-    def _(world: World, factory: Any, config: Any, source: SourceSpec) -> None:
+    def _(world: World, factory: Any, source: SourceSpec, **given: Any) -> None:
+        config = given[family.parameter]
         expected = family.twin(config, source.given)
         settled = family.twin(config, [*source.given, *range(9)]) == expected
         xs, _probe = world.stream(source)
@@ -165,13 +169,14 @@ def _laws_of(family: Family) -> None:
         promise="closed",
         says="What the stream opened, it closes, once: when it ends, fails, or is closed half-way.",
         hint="Who called iter() on the collection? Who closes what that gave?",
-        config=family.config,
+        **{family.parameter: family.config},
         source=sources(numbers(least=1), "ends", "raises", handed=["collection"]),
-        k=integers(1, 6),
+        taken=integers(1, 6),
     )
-    def _(world: World, factory: Any, config: Any, source: SourceSpec, k: int) -> None:
+    def _(world: World, factory: Any, source: SourceSpec, taken: int, **given: Any) -> None:
+        config = given[family.parameter]
         xs, probe = world.stream(source)
-        read_and_close(world.run(family.make(world, factory, config), xs), k)
+        read_and_close(world.run(family.make(world, factory, config), xs), taken)
         holds(
             probe.closes == probe.opens,
             f"opened {times(probe.opens)}, closed {times(probe.closes)}",
@@ -184,14 +189,38 @@ def _laws_of(family: Family) -> None:
         promise="closed",
         says="An iterator that was handed in stays open: whoever made it goes on with it.",
         hint="iter(it) is it. So who opened it?",
-        config=family.config,
+        **{family.parameter: family.config},
         source=sources(numbers(least=1), "ends", "raises", handed=["iterator"]),
-        k=integers(1, 6),
+        taken=integers(1, 6),
     )
-    def _(world: World, factory: Any, config: Any, source: SourceSpec, k: int) -> None:
+    def _(world: World, factory: Any, source: SourceSpec, taken: int, **given: Any) -> None:
+        config = given[family.parameter]
         xs, probe = world.stream(source)
-        read_and_close(world.run(family.make(world, factory, config), xs), k)
+        read_and_close(world.run(family.make(world, factory, config), xs), taken)
         holds(probe.closes == 0, "it closed the iterator that it was handed", "left open")
+
+
+def _freshness_of(family: Family) -> None:
+    name = family.name
+    slug = name.replace("_", "-")
+
+    @law(
+        f"{slug}-starts-afresh",
+        about=name,
+        promise="fresh",
+        says="Two runs of one stage do not know of each other.",
+        hint="What is kept outside the function that runs for each stream?",
+        **{family.parameter: family.config},
+        first=sources(),
+        second=sources(),
+    )
+    def _(world: World, factory: Any, first: SourceSpec, second: SourceSpec, **given: Any) -> None:
+        config = given[family.parameter]
+        stage = family.make(world, factory, config)
+        a, b = (world.run(stage, world.stream(spec)[0]) for spec in (first, second))
+        got_a, got_b = _in_turns(world.iterator(a), world.iterator(b))
+        same(got_a, family.twin(config, first.items), "the first run gave {}")
+        same(got_b, family.twin(config, second.items), "the second run gave {}")
 
 
 def _in_turns(a: Iterator[Any], b: Iterator[Any]) -> tuple[list[Any], list[Any]]:
@@ -237,6 +266,8 @@ def read_and_close(made: Any, k: int) -> None:
 
 for _family in FAMILIES:
     _laws_of(_family)
+    if not _family.takes_both:
+        _freshness_of(_family)
 
 
 @law(
@@ -313,3 +344,30 @@ def _(world: World, fflat_map: Any, sizes: list[int], k: int) -> None:
             f"{probe.name}: {probe.opens} opened, {probe.closes} closed",
             "the same",
         )
+
+
+@law(
+    "batched-strict-refuses-a-short-tail",
+    about="batched",
+    promise="same answer",
+    says="With strict=True a short tail is a ValueError, behind the full batches; otherwise it is a short batch.",
+    hint="How many items are left when the input ends?",
+    items=numbers(),
+    n=integers(1, 4),
+    strict=booleans(),
+)
+def _(world: World, batched: Any, items: tuple[int, ...], n: int, strict: bool) -> None:
+    xs, _probe = world.stream(SourceSpec(items))
+    expected = _batches(n, list(items))
+    short = bool(expected) and len(expected[-1]) < n
+    got = []
+    try:
+        for batch in batched(xs, n, strict=strict):
+            got.append(batch)
+            holds(len(got) <= len(items), f"it gave more than {len(items)} batches", "an end")
+    except ValueError as error:
+        holds(strict and short, f"ValueError: {error}", "no error")
+        same(got, expected[:-1], "before the error it gave {}")
+    else:
+        holds(not (strict and short), f"{got} and then an end in silence", "a ValueError for the short tail")
+        same(got, expected)

@@ -157,7 +157,8 @@ def _ranked(index: Index, query: str) -> list[_Candidate]:
         length = 1 / (1 + max(0, len(words) - 25) / 50)
         score = covers * (1.0 if candidate.prose else 0.5) * length * (0.6 + 0.4 * candidate.hit.score / top)
         ranked.append(candidate._replace(words=words, covers=covers, score=score))
-    ranked.sort(key=lambda one: (-one.score, one.hit.source, one.start))
+    # Code answers only where no prose does: it says how, seldom what.
+    ranked.sort(key=lambda one: (not one.prose or one.covers < ENOUGH, -one.score, one.hit.source, one.start))
     return ranked
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import sys
@@ -27,7 +28,7 @@ import funcpipe_rag
 from .answer import NO_ANSWER, Answer, gen_answers
 from .index import Index, IndexProblem, stored_settings
 from .ingest import Event, Report, gen_ingest
-from .loading import Quarantined, corpus_roots, make_docs_source
+from .loading import SUFFIXES, Quarantined, corpus_roots, make_docs_source
 from .retrieve import QueryError, search
 from .types import RagEnv
 
@@ -65,7 +66,9 @@ def build(
     index: IndexOption,
     encoding: Annotated[
         str,
-        typer.Option(help="How files are read that do not say it themselves (by a mark or a coding line)."),
+        typer.Option(
+            help="How files are read that are not UTF-8 and do not say it (by a mark, a coding line)."
+        ),
     ] = "utf-8",
     chunk_size: Annotated[
         int | None,
@@ -85,7 +88,7 @@ def build(
     Unchanged documents are skipped, vanished ones removed. What cannot be read is listed and the rest indexed
     (exit code 3). Ctrl-C keeps what is done; the same command goes on from there.
     """
-    with mistakes():
+    with mistakes(index):
         had = {} if rebuild else stored_settings(index)
         size = chunk_size if chunk_size is not None else had.get("chunk_size", CHUNK_SIZE)
         lap = overlap if overlap is not None else had.get("overlap", OVERLAP)
@@ -107,19 +110,19 @@ def ask(
     sentences: Annotated[int, typer.Option(min=1, help="How many sentences, at most.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer a question with sentences of the corpus, each with its place in it.
+    """Answer a question with sentences of the corpus, each cited.
 
     A citation is SOURCE:START-STOP in characters of the raw text, checked against the file if it is unchanged
     there, else against the raw text in the index. If nothing answers, it says so (exit code 0).
     """
-    with mistakes(), Index(index) as opened:
+    with mistakes(index), Index(index) as opened:
         answers = gen_answers(opened, question, sentences=sentences)
         if as_json:
             found = [{**one._asdict(), "citation": one.citation._asdict()} for one in answers]
             print_json({"question": question, "answers": found})
             return
         if not print_answers(answers):
-            out.print(f'next       funcpipe-rag search "…" --index {index}')
+            fact("next", f"funcpipe-rag search {shlex.quote(question)} --index {shlex.quote(index)}")
 
 
 @app.command(name="search")
@@ -129,8 +132,8 @@ def search_(
     k: Annotated[int, typer.Option("-k", min=1, help="How many documents, at most.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the documents that fit a query best, each with its best passage."""
-    with mistakes(), Index(index) as opened:
+    """Find documents, each with the passage that fits best."""
+    with mistakes(index), Index(index) as opened:
         hits = search(opened, query, k)
         if as_json:
             wanted = ("source", "start", "stop", "heading", "text", "score", "chunk_id")
@@ -151,7 +154,7 @@ def search_(
 @app.command()
 def status(index: IndexOption, as_json: JsonOption = False) -> None:
     """What an index holds, how it was built, and what it could not read."""
-    with mistakes(), Index(index) as opened:
+    with mistakes(index), Index(index) as opened:
         counts, settings = opened.counts(), opened.settings()
         runs = list(opened.rows("SELECT id, state, started, finished FROM run ORDER BY id DESC LIMIT 1"))
         troubles = [
@@ -174,7 +177,9 @@ def status(index: IndexOption, as_json: JsonOption = False) -> None:
         cut = f"{settings['chunk_size']} characters, at most {settings['overlap']} shared"
         fact("chunks", f"{cut}, cut at {settings['boundary']}s")
         for number, state, *_ in runs:
-            fact("last run", f"{state}, number {number}")
+            # A run that was killed could not say so; only the next one finds out.
+            how = "still running, or killed" if state == "running" else state
+            fact("last run", f"{how}, number {number}")
         if counts["stale"]:
             fact("stale", f"{amount(counts['stale'], 'document')}, kept as last read")
         tell_troubles(troubles, settings.get("encoding", "utf-8"), len(troubles))
@@ -194,8 +199,8 @@ def demo(
         str | None, typer.Option("--index", metavar="FILE", help="Keep the index here. [default: not kept]")
     ] = None,
 ) -> None:
-    """Index the field notes and this Python's standard library, and answer from them, offline."""
-    with mistakes(), TemporaryDirectory(prefix="funcpipe-rag-") as folder:
+    """Answer from the field notes and the standard library, offline."""
+    with mistakes(index or ""), TemporaryDirectory(prefix="funcpipe-rag-") as folder:
         file = index or os.path.join(folder, "demo.db")
         notes = os.path.join(os.path.dirname(funcpipe_rag.__file__), "course", "data", "notes")
         corpus = Corpus(
@@ -215,7 +220,7 @@ def demo(
                 print_answers(gen_answers(opened, question, sentences=2))
                 out.print(f"({1000 * (perf_counter() - began):.0f} ms)", style="dim")
         if index:
-            out.print(f'\nnext       funcpipe-rag ask "…" --index {index}')
+            out.print(f'\nnext       funcpipe-rag ask "…" --index {shlex.quote(index)}')
         else:
             out.print("\nnext       funcpipe-rag build FOLDER --index FILE     (your own documents)")
 
@@ -225,8 +230,13 @@ class Corpus:
 
     def __init__(self, paths: list[str], encoding: str) -> None:
         for path in paths:
-            if not os.path.exists(path):
-                raise Usage(f"{path}: there is no such folder or file")
+            if not path:
+                raise Usage("PATHS has an empty path; give folders and files")
+        if not any(map(os.path.exists, paths)):
+            try:
+                os.stat(paths[0])
+            except FileNotFoundError:
+                raise Usage(f"{paths[0]}: there is no such folder or file") from None
         try:
             self.docs = make_docs_source(*paths, encoding=encoding, on_error="collect")
             self.roots = {name: os.path.abspath(path) for name, path in corpus_roots(paths)}
@@ -246,6 +256,16 @@ class Built(NamedTuple):
     quarantine: list[Quarantined]
     seconds: float
     interrupted: bool
+
+    @property
+    def holds(self) -> int:
+        """How many documents the index has of what was there."""
+        return self.report.indexed + self.report.unchanged + self.report.stale
+
+    @property
+    def seen(self) -> int:
+        """How many documents were there, readable or not."""
+        return self.holds + len(self.quarantine)
 
     @property
     def exit_code(self) -> int:
@@ -350,15 +370,21 @@ def tell(built: Built, index: str, encoding: str, *, listed: int = LISTED, next_
     tell_troubles(built.quarantine, encoding, listed)
     if built.interrupted:
         fact("stopped", "what is indexed stays; the same command goes on from here")
-    elif next_step:
-        fact("next", f'funcpipe-rag ask "…" --index {index}')
+    elif not built.seen:
+        fact("note", f"no {' '.join(SUFFIXES)} files there; other kinds are not read")
+    elif next_step and built.holds:
+        fact("next", f'funcpipe-rag ask "…" --index {shlex.quote(index)}')
 
 
 def tell_troubles(troubles: list[Quarantined], encoding: str, listed: int) -> None:
     """The quarantined documents, each with where and why."""
     label = "quarantine"
     for source, reason, line in troubles[:listed]:
-        hint = " (try --encoding latin-1)" if reason.startswith("not utf-8") and encoding == "utf-8" else ""
+        hint = (
+            " (try --encoding NAME, such as latin-1)"
+            if reason.startswith("not utf-8") and encoding == "utf-8"
+            else ""
+        )
         fact(label, f"{source}{f':{line}' if line else ''}  {reason}{hint}")
         label = ""
     if len(troubles) > listed:
@@ -384,7 +410,7 @@ class Usage(Exception):
 
 
 @contextmanager
-def mistakes() -> Iterator[None]:
+def mistakes(index: str) -> Iterator[None]:
     """A user's mistake is one line on standard error and an exit code, never a traceback."""
     try:
         yield
@@ -395,7 +421,7 @@ def mistakes() -> Iterator[None]:
     except ValueError as error:
         give_up(str(error), USAGE)
     except sqlite3.Error as error:
-        give_up(f"the index cannot be read ({error}); delete the file and build it again", FAILED)
+        give_up(f"{index} is damaged ({error}); delete it and build it again", FAILED)
     except BrokenPipeError:
         raise  # the reader has seen enough: typer ends quietly
     except OSError as error:

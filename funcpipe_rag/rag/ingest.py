@@ -18,9 +18,10 @@ from funcpipe_rag.streams.ownership import Owned
 
 from .chunking import CHUNKER, TextWindow, as_it_is, gen_passages
 from .cleaning import CLEANER, gen_clean_docs, text_blocks
-from .index import ChunkRow, IndexProblem, IndexWriter
+from .index import IndexProblem, NotAnIndex
 from .loading import Loaded, Quarantined, reading_failed
 from .types import RagEnv, RawDoc
+from .writer import ChunkRow, IndexWriter
 
 # A text up to this many characters is read once and kept; a longer one is read again as it is cut.
 KEPT = 1 << 20
@@ -185,10 +186,12 @@ def gen_ingest(
     except (KeyboardInterrupt, GeneratorExit):
         state = "interrupted"
         raise
-    except sqlite3.Error as error:
+    except sqlite3.OperationalError as error:
         raise IndexProblem(
             f"{writer.path}: {error}; what was committed stays, run the build again"
         ) from error
+    except sqlite3.DatabaseError as error:
+        raise NotAnIndex(f"{writer.path} is damaged ({error}); delete it and build it again") from error
     finally:
         try:
             if writer.in_document:

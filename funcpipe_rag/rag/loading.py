@@ -78,11 +78,13 @@ def make_docs_source(
 
     `source` is the path below the folder given, with "/"; of several paths, with the folder's name in front.
     So it does not change when the corpus moves. Hidden names and the folders in SKIPPED are left out. A byte
-    order mark and a Python file's coding line say how the file is read; `encoding` goes for all others.
+    order mark and a Python file's coding line say how the file is read; `encoding` goes for the others, but not
+    for one that is UTF-8 throughout: read as something else, it would be nonsense without an error.
 
     Class: external. Demand: a document costs no read before its text is opened. Memory: as make_walk_source.
     Closing: nothing stays open but texts that you opened. Errors: for a folder or file that cannot be looked
-    at, OSError ("fail"), nothing ("skip"), or a Quarantined in its place ("collect"). A text raises OSError,
+    at, OSError ("fail"), nothing ("skip"), or a Quarantined in its place ("collect"); the only path given is
+    always an OSError. A text raises OSError,
     UndecodableText or NotText when it is read. ValueError for bad arguments, at construction.
     """
     check_name("make_docs_source", "on_error", on_error, ("fail", "skip", "collect"))
@@ -100,16 +102,23 @@ def make_docs_source(
             root, suffixes=suffixes, skip=SKIPPED, on_error=collect if on_error == "collect" else on_error
         )
         with Owned() as owned:
-            for path in owned.called(below):
-                yield from found
-                found.clear()
-                source = prefix + _relative(path, root)
-                if source == _printable(source):
-                    yield RawDoc(source, FileText(path, encoding), source)
-                elif on_error == "collect":
-                    yield Quarantined(_printable(source), "its name is not UTF-8")
-                elif on_error == "fail":
-                    raise NotText(f"{_printable(path)}: its name is not UTF-8")
+            try:
+                for path in owned.called(below):
+                    yield from found
+                    found.clear()
+                    source = prefix + _relative(path, root)
+                    if source == _printable(source):
+                        yield RawDoc(source, FileText(path, encoding), source)
+                    elif on_error == "collect":
+                        yield Quarantined(_printable(source), "its name is not UTF-8")
+                    elif on_error == "fail":
+                        raise NotText(f"{_printable(path)}: its name is not UTF-8")
+            except OSError as error:
+                # The root's own. A corpus of one path is not there then; one of several goes on without it.
+                if on_error == "fail" or not prefix:
+                    raise
+                if on_error == "collect":
+                    found.append(Quarantined(_printable(prefix), error.strerror or str(error)))
             yield from found
 
     def run() -> Iterator[Any]:
@@ -167,9 +176,10 @@ class FileText:
         if controls * 50 > len(head):
             share = f"{100 * controls / len(head):.0f} % of its first {len(head):,} bytes"
             raise NotText(f"not text: {share} are control bytes")
-        if self.path.lower().endswith(".py"):
-            return _coding_line(head) or self.encoding
-        return self.encoding
+        declared = _coding_line(head) if self.path.lower().endswith(".py") else None
+        if declared is None and codecs.lookup(self.encoding).name != "utf-8" and _is_utf8(file):
+            declared = "utf-8"
+        return declared or self.encoding
 
     def __repr__(self) -> str:
         return f"FileText({self.path!r}, {self.encoding!r})"
@@ -206,6 +216,21 @@ def _coding_line(head: bytes) -> str | None:
         if not _NO_CODE.match(line):
             return None
     return None
+
+
+def _is_utf8(file: BufferedReader) -> bool:
+    """Whether a file has characters beyond ASCII, all of them good UTF-8; other encodings hardly look so."""
+    file.seek(0)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    beyond = False
+    try:
+        while data := file.read(65536):
+            beyond = beyond or not data.isascii()
+            decoder.decode(data)
+        decoder.decode(b"", True)
+    except UnicodeDecodeError:
+        return False
+    return beyond
 
 
 def reading_failed(source: str, error: Exception) -> Quarantined:

@@ -17,6 +17,7 @@ from .stages import (
     stage,
 )
 from .transforms import fdrop_while, fence_k, ffilter, fflat_map, fmap, ftake_while
+from .windows import batched, make_batched
 
 __all__ = [
     "Branch",
@@ -27,6 +28,7 @@ __all__ = [
     "Transform",
     "UndecodableText",
     "as_source",
+    "batched",
     "compose",
     "fdrop_while",
     "fence_k",
@@ -36,6 +38,7 @@ __all__ = [
     "fork2_lockstep",
     "fork_lockstep",
     "ftake_while",
+    "make_batched",
     "make_chain",
     "make_lines_source",
     "make_merge",

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from funcpipe_rag import streams
+from funcpipe_rag.laws.law import LAWS
 from funcpipe_rag.laws.transforms import FAMILIES
 
 from .mutant import mutant
@@ -131,7 +132,10 @@ WRAPPED = {
 
 def _around(name: str, wrap: Callable[[Run], Run]) -> Callable[[Any], Run]:
     @wraps(wrap)
-    def factory(config: Any) -> Run:
+    def factory(*given: Any) -> Any:
+        *stream, config = given
+        if stream:
+            return wrap(lambda xs: getattr(streams, name)(xs, config))(stream[0])
         return wrap(getattr(streams, name)(config))
 
     return factory
@@ -140,6 +144,8 @@ def _around(name: str, wrap: Callable[[Run], Run]) -> Callable[[Any], Run]:
 for _family in FAMILIES:
     _slug = _family.name.replace("_", "-")
     for _law, _wrap in WRAPPED.items():
+        if f"{_slug}-{_law}" not in LAWS:
+            continue
         mutant(of=_family.name, killed_by=f"{_slug}-{_law}")(_around(_family.name, _wrap))
     mutant(of=_family.name, killed_by=f"{_slug}-asks-for-no-more-than-it-needs")(
         _around(_family.name, eager_inside)
@@ -216,3 +222,64 @@ def leaves_results_open(fn: Callable[[Any], Iterable[Any]]) -> Run:
                 yield y
 
     return stream
+
+
+@mutant(of="make_batched", killed_by="make-batched-equals-its-eager-twin")
+def lost_tail(n: int) -> Run:
+    """Writes `zip(*[iter(xs)] * n)`: the last items never arrive, and there is no error."""
+
+    def stream(xs: Iterable[Any]) -> Iterator[Any]:
+        yield from zip(*[iter(xs)] * n, strict=False)
+
+    return stream
+
+
+@mutant(of="make_batched", killed_by="make-batched-asks-for-no-more-than-it-needs")
+def yields_before_appending(n: int) -> Run:
+    """Gives a full batch when the next item comes, and so has to fetch that item first."""
+
+    def stream(xs: Iterable[Any]) -> Iterator[Any]:
+        batch: list[Any] = []
+        for x in xs:
+            if len(batch) == n:
+                yield tuple(batch)
+                batch = []
+            batch.append(x)
+        if batch:
+            yield tuple(batch)
+
+    return stream
+
+
+@mutant(of="make_batched", killed_by="make-batched-equals-its-eager-twin")
+def reiterates(n: int) -> Run:
+    """Slices its input again and again, without iter(): on a list every slice is the first one."""
+
+    def stream(xs: Iterable[Any]) -> Iterator[Any]:
+        while batch := tuple(islice(xs, n)):
+            yield batch
+
+    return stream
+
+
+@mutant(of="make_batched", killed_by="make-batched-equals-its-eager-twin")
+def window_reuse(n: int) -> Run:
+    """Gives the same list each time and clears it: whoever kept a batch finds it empty."""
+
+    def stream(xs: Iterable[Any]) -> Iterator[Any]:
+        batch: list[Any] = []
+        for x in xs:
+            batch.append(x)
+            if len(batch) == n:
+                yield batch
+                batch.clear()
+        if batch:
+            yield batch
+
+    return stream
+
+
+@mutant(of="batched", killed_by="batched-strict-refuses-a-short-tail")
+def strict_in_name_only(xs: Iterable[Any], n: int, *, strict: bool = False) -> Iterator[Any]:
+    """Takes the argument and forgets it."""
+    return streams.batched(xs, n)
