@@ -29,6 +29,7 @@ class Displayed:
         expected: str
         hint: str
         log: Log
+        kept: Log | None
 
         @property
         def smallest(self) -> str: ...
@@ -49,7 +50,10 @@ class Displayed:
         shown = _SHOWN.get(self.law.promise, ())
         if not any(event.kind in shown for event in self.log.events):
             return ""
-        return self.log.diagram(shown=shown)
+        drawn = self.log.diagram(shown=shown)
+        if self.kept is None or not self.kept.events:
+            return drawn
+        return f"{drawn}\n\nthe same law, kept:\n{self.kept.diagram(shown=shown)}"
 
     def as_text(self, *, kept: str = "", hint: bool = True, diagram: bool = True) -> str:
         """The verdict in plain text; `kept` names what already holds."""
@@ -60,7 +64,7 @@ class Displayed:
         drawn = self.diagram() if diagram else ""
         if drawn:
             lines += ["", *(f"  {line}".rstrip() for line in drawn.splitlines())]
-            lines += ["  " + self.log.spoken(shown=_SHOWN[self.law.promise])]
+            lines += ["", "  " + self.log.spoken(shown=_SHOWN[self.law.promise])]
         return "\n".join(lines)
 
     def as_html(self, *, kept: str = "", hint: bool = True, diagram: bool = True) -> str:
@@ -84,7 +88,7 @@ class Displayed:
 
 
 _SHOWN: dict[str, Sequence[EventKind]] = {
-    "on demand": ("yield", "refuse", "error", "close"),
-    "flat": ("yield", "refuse", "error", "close"),
+    "on demand": ("yield", "refuse", "error"),
+    "flat": ("yield", "refuse", "error"),
     "closed": ("open", "yield", "refuse", "error", "close"),
 }

@@ -188,6 +188,7 @@ def _laws_of(fan: FanIn) -> None:
         f"{slug}-passes-errors-on",
         about=name,
         promise="same answer",
+        late=True,
         says="A source's error reaches you as it is, when its item is needed, behind the items before it.",
         hint="Where is the error caught, or raised too early?",
         sources=several(sources(fan.items()), most=3),

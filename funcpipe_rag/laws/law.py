@@ -37,7 +37,7 @@ def same(came: object, expected: object, what: str = "{}") -> None:
     """
     # repr tells True from 1, and an overridden __eq__ has no say in it.
     if repr(came) != repr(expected):
-        raise Broken(what.format(came), what.format(expected))
+        raise Broken(what.format(came), str(expected))
 
 
 def times(n: int) -> str:
@@ -70,6 +70,8 @@ class Law:
     hint: str
     inputs: dict[str, Input[Any]]
     check: Callable[..., None]
+    late: bool = False
+    """Taught after the laws about demand, though its promise comes before them."""
     points: int = 1
 
     def __repr__(self) -> str:
@@ -88,6 +90,7 @@ def law(
     promise: Promise,
     says: str,
     hint: str,
+    late: bool = False,
     **inputs: Input[Any],
 ) -> Callable[[Callable[..., None]], Law]:
     """Register the decorated check as a law.
@@ -99,7 +102,7 @@ def law(
     def register(check: Callable[..., None]) -> Law:
         if id in LAWS:
             raise ValueError(f"law: the id {id!r} is taken, by: {LAWS[id].says}")
-        made = Law(id, about, promise, says, hint, inputs, check)
+        made = Law(id, about, promise, says, hint, inputs, check, late)
         LAWS[id] = made
         return made
 
@@ -118,4 +121,4 @@ def of(about: str) -> tuple[Law, ...]:
     if not found:
         known = ", ".join(sorted({law.about for law in LAWS.values()}))
         raise KeyError(f"no law is about {about!r}; there are laws about {known}")
-    return tuple(sorted(found, key=lambda law: PROMISES.index(law.promise)))
+    return tuple(sorted(found, key=lambda law: PROMISES.index(law.promise) + 1.5 * law.late))

@@ -110,6 +110,7 @@ def _(world: World, compose: Any, fns: list[str], first: SourceSpec, second: Sou
     "compose-passes-errors-on",
     about="compose",
     promise="same answer",
+    late=True,
     says="An error reaches you as it is, behind every item that came before it.",
     hint="Where is the error caught, or an item kept back?",
     fns=_STAGES,

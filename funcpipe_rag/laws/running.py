@@ -16,6 +16,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, configuration, given, seed as seeded, settings, strategies as st
 from hypothesis.errors import Flaky
 
+from funcpipe_rag import streams
 from funcpipe_rag.streams.probe import Log, OverPulled
 
 from .display import Displayed
@@ -38,6 +39,8 @@ class Verdict(Displayed):
     expected: str = ""
     hint: str = ""
     log: Log = field(default_factory=Log)
+    kept: Log | None = None
+    """What happens on the same input when the package's own function keeps the law."""
     final: bool = False
     """Nothing more can be asked: the implementation did not come back."""
 
@@ -109,7 +112,7 @@ def run(
         search()
     except (_Found, Flaky):
         # An implementation that answers differently each time is judged by its last failure.
-        return _canonical(broken[0], tried)
+        return _beside_the_law_kept(_canonical(broken[0], tried))
     except _Final:
         return broken[0]
     return Verdict(law, passed=True)
@@ -137,7 +140,7 @@ def attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], world
         return replace(broken, came=str(silence), expected="an answer", final=True)
     except (Exception, SystemExit) as error:
         return replace(broken, came=f"it raised {_said(error)}", expected="no error", hint=_about(error, law))
-    return Verdict(law, passed=True)
+    return Verdict(law, passed=True, log=world.log)
 
 
 def judge(laws: Iterable[Law], impl: Callable[..., Any], **how: Any) -> list[Verdict]:
@@ -165,6 +168,13 @@ def _canonical(broken: Verdict, tried: Callable[[Mapping[str, Any]], Verdict]) -
                 broken, smaller = verdict, True
                 break
     return broken
+
+
+def _beside_the_law_kept(broken: Verdict) -> Verdict:
+    reference = getattr(streams, broken.law.about, None)
+    if reference is None:
+        return broken
+    return replace(broken, kept=attempt(broken.law, reference, broken.inputs, LocalWorld()).log)
 
 
 def _simpler(broken: Verdict) -> Iterator[dict[str, Any]]:

@@ -45,6 +45,11 @@ class Family(NamedTuple):
     takes_both: bool = False
     """a plain function of stream and configuration, not a factory"""
 
+    @property
+    def configured(self) -> dict[str, Any]:
+        """The configuration as an input of a law, under its own name."""
+        return {self.parameter: self.config}
+
     def make(self, world: World, factory: Callable[..., Any], config: Any) -> Any:
         if self.takes_both:
             return lambda xs: factory(xs, config)
@@ -100,7 +105,7 @@ def _laws_of(family: Family) -> None:
         promise="same answer",
         says="Listed, the lazy result is the list that a loop would have built.",
         hint="Work the smallest input through by hand. Which item is missing, extra, or in the wrong place?",
-        **{family.parameter: family.config},
+        **family.configured,
         source=sources(),
     )
     def _(world: World, factory: Any, source: SourceSpec, **given: Any) -> None:
@@ -116,7 +121,7 @@ def _laws_of(family: Family) -> None:
         promise="on demand",
         says="Building a stream pulls nothing and opens nothing: work begins with the first question.",
         hint="Which line runs before anybody has asked for an item?",
-        **{family.parameter: family.config},
+        **family.configured,
         source=sources(numbers(most=3), "endless", handed=["iterator"]),
         reiterable=booleans(),
     )
@@ -134,7 +139,7 @@ def _laws_of(family: Family) -> None:
         promise="on demand",
         says="k outputs cost the items that settle them, and not one pull more.",
         hint="Count the questions in the row `source`. Which answer was not needed yet?",
-        **{family.parameter: family.config},
+        **family.configured,
         items=numbers(),
         taken=integers(0, 4),
     )
@@ -151,9 +156,10 @@ def _laws_of(family: Family) -> None:
         f"{slug}-passes-errors-on",
         about=name,
         promise="same answer",
+        late=True,
         says="An error of the input reaches you as it is, behind every item that came before it.",
         hint="Where is the error caught, or an item kept back?",
-        **{family.parameter: family.config},
+        **family.configured,
         source=sources(None, "raises", handed=["iterator"]),
     )
     def _(world: World, factory: Any, source: SourceSpec, **given: Any) -> None:
@@ -169,7 +175,7 @@ def _laws_of(family: Family) -> None:
         promise="closed",
         says="What the stream opened, it closes, once: when it ends, fails, or is closed half-way.",
         hint="Who called iter() on the collection? Who closes what that gave?",
-        **{family.parameter: family.config},
+        **family.configured,
         source=sources(numbers(least=1), "ends", "raises", handed=["collection"]),
         taken=integers(1, 6),
     )
@@ -189,7 +195,7 @@ def _laws_of(family: Family) -> None:
         promise="closed",
         says="An iterator that was handed in stays open: whoever made it goes on with it.",
         hint="iter(it) is it. So who opened it?",
-        **{family.parameter: family.config},
+        **family.configured,
         source=sources(numbers(least=1), "ends", "raises", handed=["iterator"]),
         taken=integers(1, 6),
     )
@@ -210,7 +216,7 @@ def _freshness_of(family: Family) -> None:
         promise="fresh",
         says="Two runs of one stage do not know of each other.",
         hint="What is kept outside the function that runs for each stream?",
-        **{family.parameter: family.config},
+        **family.configured,
         first=sources(),
         second=sources(),
     )
@@ -298,7 +304,7 @@ def _(world: World, fence_k: Any, k: int, items: tuple[int, ...]) -> None:
 def _(world: World, fence_k: Any, k: int, items: tuple[int, ...]) -> None:
     xs, _probe = world.stream(SourceSpec(items))
     got = world.items(world.run(fence_k(k), xs))
-    same([*got, *xs], list(items))
+    same([*got, *xs], list(items), "the fence, and the stream behind it, gave {}")
 
 
 @law(
