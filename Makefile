@@ -27,6 +27,7 @@ demo: $(VENV)/.ready ## index real text in the terminal and ask it a question
 
 check-all: lint ## run lint, types, every test with the slow ones, and the builds' own checks
 	@$(BIN)/funcpipe-rag course build --check
+	@$(BIN)/funcpipe-rag course map --check
 	@$(BIN)/python tests/benchmarks/bench_import.py
 	@$(BIN)/python -m pytest -q --nbval --nbval-current-env tests funcpipe_rag $(wildcard notebooks) $(PYTEST_ARGS)
 
@@ -36,6 +37,7 @@ lint: $(VENV)/.ready ## run ruff and mypy --strict
 
 build: $(VENV)/.ready ## write notebooks/ and progression-map.md from modules/
 	@$(BIN)/funcpipe-rag course build $(BUILD_ARGS)
+	@$(BIN)/funcpipe-rag course map
 
 lock: ## write requirements.lock anew (needs uv; LOCK_ARGS=--upgrade takes newer versions)
 	@command -v uv >/dev/null || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 1; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
@@ -393,6 +394,82 @@ def test_a_dropped_branch_and_a_closed_one_hold_nobody_back() -> None:
     del b
     c.close()
     assert list(a) == list(range(100))
+
+
+def test_a_branch_collected_in_the_middle_of_a_pull_loses_nothing() -> None:
+    """The collector may run between any two steps, and a branch that dies in it leaves the feed being read."""
+    a, b, c = multicast_bounded(iter("abc"), 3)
+    cycle: list[Any] = [b]
+    cycle.append(cycle)
+    del b, cycle
+
+    def collect_once_the_item_is_there(frame: Any, event: str, value: Any) -> Any:
+        if "item" in frame.f_locals and "other" in frame.f_locals:
+            gc.collect()
+        return collect_once_the_item_is_there
+
+    def trace(frame: Any, event: str, value: Any) -> Any:
+        if frame.f_code.co_name != "pull":
+            return None
+        frame.f_trace_opcodes = True
+        return collect_once_the_item_is_there
+
+    before = sys.gettrace()
+    gc.disable()
+    sys.settrace(trace)
+    try:
+        first = next(a)
+    finally:
+        sys.settrace(before)
+        gc.enable()
+    assert [first, *a] == list("abc")
+    assert list(c) == list("abc")
+
+
+def test_multicast_never_asks_for_the_truth_of_its_stream() -> None:
+    class Peeks:
+        pulls = closes = 0
+
+        def __iter__(self) -> Peeks:
+            return self
+
+        def __next__(self) -> int:
+            self.pulls += 1
+            return self.pulls
+
+        def __bool__(self) -> bool:
+            return next(self) < 0
+
+        def close(self) -> None:
+            self.closes += 1
+
+    stream = Peeks()
+    (branch,) = multicast_bounded(stream, 1)
+    assert next(branch) == 1
+    branch.close()
+    assert (stream.pulls, stream.closes) == (1, 1)
+
+
+def test_the_remembered_error_does_not_grow() -> None:
+    a, b = multicast_bounded(Probe("a", raises_at=0)(), 2)
+    for branch in (a, b, b, b, b):
+        with pytest.raises(Boom) as raised:
+            next(branch)
+    assert len(raised.traceback) <= 3
+
+
+def test_an_interrupt_is_an_error_for_the_other_branch_and_no_second_interrupt() -> None:
+    def interrupted() -> Iterator[int]:
+        yield 1
+        raise KeyboardInterrupt
+
+    a, b = multicast_bounded(interrupted(), 2)
+    assert next(a) == 1
+    with pytest.raises(KeyboardInterrupt):
+        next(a)
+    assert next(b) == 1
+    with pytest.raises(RuntimeError, match="the stream was stopped by KeyboardInterrupt"):
+        next(b)
 
 
 def test_multicast_takes_over_an_iterator_never_read() -> None:

@@ -51,12 +51,14 @@ def _laws_of(name: str) -> None:
         says="Building a fork pulls nothing and opens nothing.",
         hint="Which line runs before anybody has asked for an item?",
         does=branches,
-        source=sources(numbers(most=3), "endless", handed=["iterator"]),
+        source=sources(numbers(most=3), "endless"),
     )
     def _(world: World, fork: Any, does: list[str], source: SourceSpec) -> None:
         xs, probe = world.stream(source, budget=0)
+        opened = probe.opens
         world.iterator(world.run(fork(*stages(world, does)), xs))
         holds(probe.pulls == 0, f"{probe.pulls} pulls before the first question", "0")
+        holds(probe.opens == opened, "it opened its input before the first question", "not yet")
 
     @law(
         f"{slug}-asks-once-for-each-tuple",

@@ -101,7 +101,7 @@ class _Feed(Generic[T]):
         # The waiting items, not the branches, so that a branch nobody else holds can go.
         self._waiting: dict[int, deque[T]] = {}
         self._ended = False
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
 
     def branch(self) -> Branch[T]:
         place = len(self._waiting)
@@ -111,8 +111,10 @@ class _Feed(Generic[T]):
     def pull(self, place: int) -> T:
         """The next item of the stream for the branch at `place`, which has read all that waited for it."""
         if self._ended:
-            raise self._error or StopIteration
-        for behind, waiting in self._waiting.items():
+            # Without its traceback, which would grow with each branch and hold on to whoever met it first.
+            raise StopIteration if self._error is None else self._error.with_traceback(None)
+        # A copy: a branch that is collected while this runs leaves by itself.
+        for behind, waiting in tuple(self._waiting.items()):
             if len(waiting) >= self._bound and behind != place:
                 raise BufferError(self._overflow(place, behind))
         if self._it is None:
@@ -120,11 +122,14 @@ class _Feed(Generic[T]):
         try:
             item = next(self._it)
         except BaseException as error:
-            if not isinstance(error, StopIteration):
-                self._error = error
+            if isinstance(error, Exception):
+                self._error = None if isinstance(error, StopIteration) else error
+            else:
+                # Ctrl-C was meant for whoever was reading, not for a branch that is read later.
+                self._error = RuntimeError(f"the stream was stopped by {type(error).__name__}")
             self._close()
             raise
-        for other, waiting in self._waiting.items():
+        for other, waiting in tuple(self._waiting.items()):
             if other != place:
                 waiting.append(item)
         return item
@@ -138,9 +143,12 @@ class _Feed(Generic[T]):
         if self._ended:
             return
         self._ended = True
-        opened = self._it or (self._xs if hasattr(self._xs, "__next__") else None)
-        if self._takes_over and opened is not None:
-            close(opened)
+        if not self._takes_over:
+            return
+        if self._it is not None:
+            close(self._it)
+        elif hasattr(self._xs, "__next__"):
+            close(self._xs)
 
 
 def fork_lockstep(
