@@ -71,17 +71,11 @@ class Displayed:
         """The verdict as HTML that an untrusted notebook shows as well: no script, no style sheet."""
         if self.passed:
             return f"<p>✓ <b>{self.promise}</b>: {escape(self.law.says)}</p>"
-        facts = "".join(
-            f'<tr><th align="left" valign="top">{part.name}</th><td align="left">{escape(part.text)}</td></tr>'
-            for part in self.facts(hint=hint)
-        )
+        facts = "".join(f"<li><b>{part.name}</b>: {escape(part.text)}</li>" for part in self.facts(hint=hint))
         drawn = self.diagram() if diagram else ""
         spoken = self.log.spoken(shown=_SHOWN[self.law.promise]) if drawn else ""
         below = f"<pre>{escape(drawn)}</pre><p>{escape(spoken)}</p>" if drawn else ""
-        return (
-            f"<p>✗ <b>{self.promise}</b>: {escape(self.law.says)}{escape(kept)}</p>"
-            f"<table>{facts}</table>{below}"
-        )
+        return f"<p>✗ <b>{self.promise}</b>: {escape(self.law.says)}{escape(kept)}</p><ul>{facts}</ul>{below}"
 
     def _repr_html_(self) -> str:
         return self.as_html()

@@ -189,7 +189,7 @@ DEMO_QUESTIONS = (
     "How do I merge sorted iterators?",
     "Why did my limit read the whole file?",
     "What is a least recently used cache?",
-    "What is the capital of France?",
+    "What is the boiling point of water?",
 )
 
 
