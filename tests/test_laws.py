@@ -49,6 +49,22 @@ def test_every_function_with_a_law_is_on_the_face_and_has_its_mutants() -> None:
         assert len(mutants_of(function)) >= (4 if function in TAUGHT else 1), function
 
 
+NOT_FOR_LAWS = ("Branch", "Pipeline", "Sink", "Source", "Stage", "Transform", "UndecodableText", "FakeTime")
+JOINING = ("source", "stage", "sink")
+"""What makes a stage of something: its laws are those of the stage that comes out, which `compose` keeps."""
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in funcpipe_rag.__all__ if name not in (*NOT_FOR_LAWS, *JOINING)]
+)
+def test_every_public_function_has_a_law_for_each_promise_that_its_class_owes(name: str) -> None:
+    kept = {law.promise for law in laws.of(name)}
+    owed = set(laws.OWED[laws.class_of(getattr(funcpipe_rag, name))])
+    # What is given one stream, and not a stage that runs on many, has no second run to be fresh for.
+    free = {"batched": {"fresh"}, "multicast_bounded": {"fresh"}}
+    assert owed - free.get(name, set()) <= kept, f"{name} owes a law about {sorted(owed - kept)}"
+
+
 def test_no_mutant_stands_twice() -> None:
     twice = [name for name, many in Counter((m.of, m.name) for m in MUTANTS).items() if many > 1]
     assert not twice

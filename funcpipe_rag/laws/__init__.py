@@ -4,9 +4,9 @@ One suite, four users: it proves the package, answers the learner, judges the su
 whoever writes combinators of their own.
 """
 
-from . import fan_in, fan_out, pipelines, transforms
+from . import fan_in, fan_out, pipelines, sources, transforms
 from .inputs import SourceSpec
-from .law import LAWS, PROMISES, Broken, Law, Promise, holds, law, of, same
+from .law import LAWS, OWED, PROMISES, Broken, Class, Law, Promise, class_of, holds, law, of, same
 from .proving import Proof, assert_kept, each_law, prove
 from .remote import Remote, RemoteWorld
 from .running import Verdict, attempt, judge, run
@@ -14,8 +14,10 @@ from .worlds import LocalWorld, World
 
 __all__ = [
     "LAWS",
+    "OWED",
     "PROMISES",
     "Broken",
+    "Class",
     "Law",
     "LocalWorld",
     "Promise",
@@ -27,6 +29,7 @@ __all__ = [
     "World",
     "assert_kept",
     "attempt",
+    "class_of",
     "each_law",
     "fan_in",
     "fan_out",
@@ -38,5 +41,6 @@ __all__ = [
     "prove",
     "run",
     "same",
+    "sources",
     "transforms",
 ]

@@ -6,6 +6,7 @@ judges whatever anybody else has written under the same name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -37,7 +38,7 @@ def same(came: object, expected: object, what: str = "{}") -> None:
     """
     # repr tells True from 1, and an overridden __eq__ has no say in it.
     if repr(came) != repr(expected):
-        raise Broken(what.format(came), str(expected))
+        raise Broken(what.format(repr(came)), repr(expected))
 
 
 def times(n: int) -> str:
@@ -122,3 +123,31 @@ def of(about: str) -> tuple[Law, ...]:
         known = ", ".join(sorted({law.about for law in LAWS.values()}))
         raise KeyError(f"no law is about {about!r}; there are laws about {known}")
     return tuple(sorted(found, key=lambda law: PROMISES.index(law.promise) + 1.5 * law.late))
+
+
+Class: TypeAlias = Literal["pure", "observer", "clocked", "external"]
+"""What a function may depend on: its input alone, plus what it shows of a run, plus a clock, plus the world."""
+
+OWED: dict[Class, tuple[Promise, ...]] = {
+    "pure": ("same answer", "on demand", "fresh", "closed"),
+    "observer": ("same answer", "on demand", "fresh", "closed"),
+    "clocked": ("same answer", "on demand", "fresh", "closed"),
+    "external": ("same answer", "on demand", "fresh"),
+}
+"""The promises that a function of each class owes a law for. What an external one closes is the system's to tell."""
+
+
+def class_of(function: Callable[..., Any]) -> Class:
+    """The class that a public function says of itself in its docstring, in the line `Class: pure.`
+
+    >>> from funcpipe_rag import fmap, make_text_source
+    >>> class_of(fmap), class_of(make_text_source)
+    ('pure', 'external')
+
+    ValueError when it says none.
+    """
+    said = re.search(r"\bClass: (pure|observer|clocked|external)\b", function.__doc__ or "")
+    if said is None:
+        raise ValueError(f"{function.__name__}: its docstring does not say its class")
+    found: Class = said[1]  # type: ignore[assignment]
+    return found

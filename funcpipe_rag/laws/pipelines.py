@@ -246,6 +246,23 @@ def _(world: World, source_to_transform: Any, source: SourceSpec, k: int) -> Non
 
 
 @law(
+    "source-to-transform-starts-afresh",
+    about="source_to_transform",
+    promise="fresh",
+    says="Each stream opens the source anew, also while an earlier one is half-read.",
+    hint="How often is the source called?",
+    source=sources(things()),
+    ahead=integers(0, 4),
+)
+def _(world: World, source_to_transform: Any, source: SourceSpec, ahead: int) -> None:
+    stage = source_to_transform(world.source(source, "inner"))
+    first = world.iterator(world.run(stage, ()))
+    begun = list(islice(first, ahead))
+    same(world.items(world.run(stage, ())), list(source.items), "the second stream gave {}")
+    same([*begun, *first], list(source.items), "the first stream gave {}")
+
+
+@law(
     "source-to-transform-closes-what-it-opened",
     about="source_to_transform",
     promise="closed",

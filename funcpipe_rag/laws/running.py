@@ -120,6 +120,11 @@ def run(
 
 def attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], world: World) -> Verdict:
     """Check `impl` on one input."""
+    verdict = _attempt(law, impl, inputs, world)
+    return replace(verdict, came=world.shown(verdict.came), expected=world.shown(verdict.expected))
+
+
+def _attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], world: World) -> Verdict:
     printed = StringIO()
     broken = Verdict(law, False, inputs, hint=law.hint, log=world.log)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from funcpipe_rag.streams.probe import Log, OverPulled, Probe, ProbeIterator
@@ -48,6 +49,14 @@ class World(Protocol):
         """All items of what the implementation made; more than `most` breaks the law."""
         ...
 
+    def folder(self) -> str:
+        """A folder of this world's own, empty; it goes when the world does."""
+        ...
+
+    def shown(self, text: str) -> str:
+        """`text` without what changes from run to run: the names of temporary folders."""
+        ...
+
     def finish(self) -> None:
         """Break the law if a probe had to refuse, though the implementation swallowed that."""
         ...
@@ -59,6 +68,7 @@ class LocalWorld:
     def __init__(self) -> None:
         self.log = Log()
         self._probes: list[Probe] = []
+        self._folders: list[TemporaryDirectory[str]] = []
 
     def source(self, spec: SourceSpec, name: str = "source", *, budget: int | None = None) -> Probe:
         probe = Probe(
@@ -113,6 +123,15 @@ class LocalWorld:
             got.append(item)
             holds(len(got) <= most, f"it gave more than {most} items", "an end")
         return got
+
+    def folder(self) -> str:
+        self._folders.append(TemporaryDirectory(prefix="funcpipe-rag-world-"))
+        return self._folders[-1].name
+
+    def shown(self, text: str) -> str:
+        for folder in self._folders:
+            text = text.replace(folder.name, "folder")
+        return text
 
     def finish(self) -> None:
         for probe in self._probes:

@@ -32,7 +32,7 @@ def make_chain(*sources: Source[T]) -> Stage[[], Iterator[T]]:
     >>> next(make_chain(endless, lambda: 1 / 0)())
     'x'
 
-    Demand: one pull an item, plus one for each source found exhausted. Memory: one open iterator. Closing:
+    Class: pure. Demand: one pull an item, plus one for each source found exhausted. Memory: one open iterator. Closing:
     closes every source it opened. Errors: a source's error is raised after the items before it.
     """
     all_sources("make_chain", sources)
@@ -60,7 +60,7 @@ def make_roundrobin(*sources: Source[T]) -> Stage[[], Iterator[T]]:
     >>> list(make_roundrobin()())
     []
 
-    Demand: one pull an item, plus one for each source found exhausted; a source is opened at its first turn.
+    Class: pure. Demand: one pull an item, plus one for each source found exhausted; a source is opened at its first turn.
     Memory: one open iterator a source. Closing: closes every source it opened, last first; an exhausted one
     at once. Errors: a source's error is raised after the items before it.
     """

@@ -39,7 +39,7 @@ def multicast_bounded(
 
     A branch that is closed, or garbage-collected, holds nobody back. A closed one gives no more items.
 
-    Demand: one pull an item, by the branch that is ahead; the others read what it left for them. Memory: the
+    Class: pure. Demand: one pull an item, by the branch that is ahead; the others read what it left for them. Memory: the
     items between the slowest and the fastest branch, at most `maxlen`. Closing: takes its stream over, since
     a second reader would break its promise, and closes it with the last branch. Errors: the stream's error
     reaches every branch after the items before it; BufferError as above; ValueError for n < 1 or maxlen < 1.
@@ -171,7 +171,7 @@ def fork_lockstep(
     A transform may read some items before its first output, and so run ahead of another that does not; never
     by more than `max_skew` items.
 
-    Demand: with 1:1 transforms, one pull a tuple, and one for the end. Memory: the items that one branch has
+    Class: pure. Demand: with 1:1 transforms, one pull a tuple, and one for the end. Memory: the items that one branch has
     read and another has not, at most `max_skew`, and one tuple. Closing: closes its branches' iterators, last
     first, and the iterator it made of its input; one that it was handed stays open. Errors: a transform's or
     the input's, after the tuples before it; BufferError, before the input is touched, where `max_skew` would
@@ -198,7 +198,7 @@ def fork2_lockstep(
     >>> next(fork2_lockstep(fmap(lambda n: n + 1), fmap(lambda n: n * n))(count(7)))
     (8, 49)
 
-    Demand, memory, closing and errors: those of `fork_lockstep`.
+    Class: pure. Demand, memory, closing and errors: those of `fork_lockstep`.
     """
     return _fork("fork2_lockstep", (t, u), max_skew)
 

@@ -39,7 +39,7 @@ def make_merge(
     Stable: equal items come in the order of their sources. With `reverse` the sources descend and so does the
     result. `check=False` trusts the sources.
 
-    Demand: k items cost at most n + k - 1 pulls of n sources, and one for each source found exhausted. With
+    Class: pure. Demand: k items cost at most n + k - 1 pulls of n sources, and one for each source found exhausted. With
     `lookahead` > 1 a source is read that many items at a time: faster, and up to that many items ahead.
     Memory: one item a source (`lookahead` items). Closing: closes every source it opened, last first; an
     exhausted one at once. Errors: a source's error is raised when the next item is needed from it, with a

@@ -37,7 +37,7 @@ class Pipeline(Stage[P, R]):
     ...     print(error.__notes__[0])
     raised in stage 2 of 3, fmap(<lambda>), of: as_source([4, 2, 0]) | fmap(<lambda>) | fmap(str)
 
-    Demand: what its stages ask for; nothing runs, opens or is called before the first pull. Memory: one
+    Class: pure. Demand: what its stages ask for; nothing runs, opens or is called before the first pull. Memory: one
     iterator a stage, and what the stages hold. Closing: closes every iterator it made, last first; an
     iterator that was handed in stays open. Errors: TypeError for stages that cannot stand where they are put.
     """
@@ -179,7 +179,7 @@ def compose(
     ...
     ValueError: compose: wants at least one transform
 
-    Demand: what its stages ask for. Memory: one iterator a stage. Closing: closes every iterator it made,
+    Class: pure. Demand: what its stages ask for. Memory: one iterator a stage. Closing: closes every iterator it made,
     last first; an iterator that was handed in stays open. Errors: ValueError when empty; an error from a
     stage carries a note that names the stage.
     """

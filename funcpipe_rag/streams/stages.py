@@ -242,7 +242,7 @@ def source(make: Any) -> Stage[[], Iterator[Any]]:
     ...
     TypeError: source: wants a function without arguments, or a class with generate(), got generator
 
-    Demand: one pull an item. Closing: closes the iterator that `make` gave. Errors: as `make` raises.
+    Class: pure. Demand: one pull an item. Closing: closes the iterator that `make` gave. Errors: as `make` raises.
     """
     opens = _method(make, "generate")
     if opens is None or not _accepts(opens, 0):
@@ -273,7 +273,7 @@ def stage(transform: Any) -> Stage[[Iterable[Any]], Iterator[Any]]:
     >>> list((as_source("cab") | stage(sorted))())
     ['a', 'b', 'c']
 
-    Demand, memory, errors: as the function has them. Closing: closes what the function made, never the
+    Class: pure. Demand, memory, errors: as the function has them. Closing: closes what the function made, never the
     stream that it was handed.
     """
     runs = _method(transform, "transform")
@@ -298,7 +298,7 @@ def sink(fn: Callable[[Iterable[A]], R]) -> SinkStage[A, R]:
     >>> next((as_source("cab") | sorted)())
     'a'
 
-    Demand, memory, errors: as the function has them.
+    Class: pure. Demand, memory, errors: as the function has them.
     """
     if not callable(fn):
         raise TypeError(f"sink: wants a function of one stream, got {type(fn).__name__}")
@@ -319,7 +319,7 @@ def as_source(items: Iterable[T]) -> Stage[[], Iterator[T]]:
     ...
     TypeError: as_source: wants something it can iterate again (a list, a tuple, a range); a list_iterator gives its items only once. Pass a function that makes one: lambda: (...)
 
-    Demand: one pull an item. Memory: the collection is not copied. Closing: closes the iterator it made.
+    Class: pure. Demand: one pull an item. Memory: the collection is not copied. Closing: closes the iterator it made.
     Errors: TypeError for a one-shot iterator or something that cannot be iterated.
     """
     if hasattr(items, "__next__"):
@@ -352,7 +352,7 @@ def source_to_transform(src: Callable[[], Iterable[T]]) -> Stage[[Iterable[objec
     >>> list(shouted(count()))
     ['A', 'B']
 
-    Demand: one pull of the source an item, none of the input. Closing: closes the source's iterator, not
+    Class: pure. Demand: one pull of the source an item, none of the input. Closing: closes the source's iterator, not
     the input. Errors: TypeError when `src` is not callable.
     """
     if not callable(src):

@@ -31,7 +31,7 @@ def fmap(fn: Callable[[A], B]) -> Stage[[Iterable[A]], Iterator[B]]:
     >>> next(fmap(lambda n: n * n)(count(7)))
     49
 
-    Demand: one pull an item. Memory: O(1). Closing: closes the iterator it made of its input; one that it
+    Class: pure. Demand: one pull an item. Memory: O(1). Closing: closes the iterator it made of its input; one that it
     was handed stays open. Errors: those of `fn` and of the input, after the items before them.
     """
     a_function("fmap", "fn", fn)
@@ -54,7 +54,7 @@ def ffilter(pred: Callable[[A], object]) -> Stage[[Iterable[A]], Iterator[A]]:
     >>> list(ffilter(lambda n: n < 1)([2, 0, 1]))
     [0]
 
-    Demand: one pull for each item looked at, kept or not. Memory: O(1). Closing: closes the iterator it made
+    Class: pure. Demand: one pull for each item looked at, kept or not. Memory: O(1). Closing: closes the iterator it made
     of its input; one that it was handed stays open. Errors: those of `pred` and of the input.
     """
     a_function("ffilter", "pred", pred)
@@ -77,7 +77,7 @@ def fflat_map(fn: Callable[[A], Iterable[B]]) -> Stage[[Iterable[A]], Iterator[B
     >>> next(fflat_map(range)([1_000_000, 2]))
     0
 
-    Demand: one pull for each item whose results are needed. Memory: one open result. Closing: closes each
+    Class: pure. Demand: one pull for each item whose results are needed. Memory: one open result. Closing: closes each
     result of `fn`, and the iterator it made of its input; one that it was handed stays open. Errors: those of
     `fn`, of its results and of the input; TypeError when `fn` gives something that cannot be iterated.
     """
@@ -105,7 +105,7 @@ def ftake_while(pred: Callable[[A], object]) -> Stage[[Iterable[A]], Iterator[A]
     >>> list(ftake_while(lambda n: n < 3)(numbers)), list(numbers)
     ([1, 2], [4])
 
-    Demand: one pull an item, and one for the item that ends it. Memory: O(1). Closing: closes the iterator it
+    Class: pure. Demand: one pull an item, and one for the item that ends it. Memory: O(1). Closing: closes the iterator it
     made of its input; one that it was handed stays open. Errors: those of `pred` and of the input.
     """
     a_function("ftake_while", "pred", pred)
@@ -128,7 +128,7 @@ def fdrop_while(pred: Callable[[A], object]) -> Stage[[Iterable[A]], Iterator[A]
     >>> list(fdrop_while(str.islower)("abCd"))
     ['C', 'd']
 
-    Demand: the first item costs a pull for each item left out and one more, every other item one. Memory:
+    Class: pure. Demand: the first item costs a pull for each item left out and one more, every other item one. Memory:
     O(1). Closing: closes the iterator it made of its input; one that it was handed stays open. Errors: those
     of `pred` and of the input.
     """
@@ -153,7 +153,7 @@ def fence_k(k: SupportsIndex) -> PassingStage:
     >>> list(fence_k(0)(numbers)), next(numbers)
     ([], 3)
 
-    Demand: at most `k` pulls, not one more: the end is known without asking. Memory: O(1). Closing: closes
+    Class: pure. Demand: at most `k` pulls, not one more: the end is known without asking. Memory: O(1). Closing: closes
     the iterator it made of its input; one that it was handed stays open and goes on where the fence stopped.
     Errors: those of the input; ValueError for `k` < 0.
     """

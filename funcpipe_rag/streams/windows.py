@@ -26,7 +26,7 @@ def batched(xs: Iterable[T], n: SupportsIndex, *, strict: bool = False) -> Itera
     ...
     ValueError: batched: the last batch has 1 of 3 items
 
-    Demand, memory, closing and errors: those of `make_batched`.
+    Class: pure. Demand, memory, closing and errors: those of `make_batched`.
     """
     return _batches("batched", n, strict)(xs)
 
@@ -45,7 +45,7 @@ def make_batched(
     >>> next(make_batched(3)(numbers)), next(numbers)
     ((0, 1, 2), 3)
 
-    Demand: k batches cost k * n pulls, and the end one more. Memory: one batch. Closing: closes the iterator it
+    Class: pure. Demand: k batches cost k * n pulls, and the end one more. Memory: one batch. Closing: closes the iterator it
     made of its input; one that it was handed stays open. Errors: an error of the input is raised behind the
     items before it, which come as a short batch; ValueError for n < 1 and, with `strict`, for a short tail.
     """

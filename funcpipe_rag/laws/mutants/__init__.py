@@ -3,7 +3,7 @@
 They keep the laws honest: every mutant is killed by the law it names, and every law kills one.
 """
 
-from . import fan_in, fan_out, pipelines, transforms
+from . import fan_in, fan_out, pipelines, sources, transforms
 from .mutant import MUTANTS, Mutant, mutant, mutants_of
 
 IMPLEMENTATIONS = {mutant.id: mutant.impl for mutant in MUTANTS}
@@ -18,5 +18,6 @@ __all__ = [
     "mutant",
     "mutants_of",
     "pipelines",
+    "sources",
     "transforms",
 ]

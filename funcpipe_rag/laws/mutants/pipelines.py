@@ -145,6 +145,20 @@ def opens_too_early(src: Callable[[], Iterable[Any]]) -> Run:
     return stream
 
 
+@mutant(of="source_to_transform", killed_by="source-to-transform-starts-afresh")
+def opens_once_for_all(src: Callable[[], Iterable[Any]]) -> Run:
+    """Opens the source for the first stream, and goes on with it in the next."""
+    opened: list[Iterator[Any]] = []
+
+    def stream(xs: Iterable[Any]) -> Iterator[Any]:
+        if not opened:
+            opened.append(iter(src()))
+        for item in opened[0]:  # noqa: UP028
+            yield item
+
+    return stream
+
+
 @mutant(of="source_to_transform", killed_by="source-to-transform-closes-what-it-opened")
 def loops_over_the_source(src: Callable[[], Iterable[Any]]) -> Run:
     """Loops with `for`, which closes nothing."""
