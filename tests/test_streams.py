@@ -6,6 +6,7 @@ import gc
 import sys
 import tracemalloc
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count, islice
 from typing import Any
@@ -25,6 +26,7 @@ from funcpipe_rag import (
     fork2_lockstep,
     fork_lockstep,
     ftake_while,
+    laws,
     make_batched,
     make_chain,
     make_merge,
@@ -34,7 +36,9 @@ from funcpipe_rag import (
     source,
     source_to_transform,
     stage,
+    streams,
 )
+from funcpipe_rag.streams import branches
 from funcpipe_rag.streams.probe import Boom, Log, OverPulled, Probe
 
 FAN_INS = [make_chain, make_roundrobin, make_merge]
@@ -136,10 +140,10 @@ STREAMS: dict[str, tuple[Callable[[Iterator[Item]], Any], int]] = {
     "make_merge": (lambda xs: make_merge(lambda: xs)(), 1),
     "multicast_bounded": (lambda xs: multicast_bounded(xs, 1)[0], 0),
     "multicast of two": (
-        lambda xs: (pair[0] for pair in zip(*multicast_bounded(xs, 2), strict=True)),
+        lambda xs: (pair[0] for pair in zip(*multicast_bounded(xs, 2, maxlen=31), strict=True)),
         1,
     ),
-    "fork2_lockstep": (lambda xs: fork2_lockstep(fmap(id), fmap(lambda x: x))(xs), 1),
+    "fork2_lockstep": (lambda xs: fork2_lockstep(fmap(id), fmap(lambda x: x), max_skew=31)(xs), 1),
 }
 
 
@@ -451,11 +455,12 @@ def test_multicast_never_asks_for_the_truth_of_its_stream() -> None:
 
 
 def test_the_remembered_error_does_not_grow() -> None:
-    a, b = multicast_bounded(Probe("a", raises_at=0)(), 2)
-    for branch in (a, b, b, b, b):
-        with pytest.raises(Boom) as raised:
-            next(branch)
-    assert len(raised.traceback) <= 3
+    for maxlen in (1, 100):
+        for branch in multicast_bounded(Probe("a", raises_at=0)(), 50, maxlen):
+            with pytest.raises(Boom) as raised:
+                next(branch)
+            assert next(branch, "the end") == "the end"
+        assert len(raised.traceback) <= 4
 
 
 def test_an_interrupt_is_an_error_for_the_other_branch_and_no_second_interrupt() -> None:
@@ -470,6 +475,54 @@ def test_an_interrupt_is_an_error_for_the_other_branch_and_no_second_interrupt()
     assert next(b) == 1
     with pytest.raises(RuntimeError, match="the stream was stopped by KeyboardInterrupt"):
         next(b)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [law for name in ("multicast_bounded", "fork2_lockstep", "fork_lockstep") for law in laws.of(name)],
+    ids=lambda law: law.id,
+)
+def test_the_form_in_windows_keeps_the_same_laws(law: laws.Law, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It serves large bounds; the laws draw small ones, so here it serves those."""
+    monkeypatch.setattr(branches, "WINDOWS_FROM", 1)
+    verdict = laws.run(law, getattr(streams, law.about))
+    assert verdict.passed, verdict
+
+
+@pytest.mark.parametrize("windows_from", [1, 1000])
+def test_an_error_of_a_split_stream_keeps_its_cause(
+    windows_from: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(branches, "WINDOWS_FROM", windows_from)
+
+    def fails() -> Iterator[int]:
+        yield 1
+        raise LookupError("here") from ZeroDivisionError("there")
+
+    a, b = multicast_bounded(fails(), 2)
+    for branch in (a, b):
+        assert next(branch) == 1
+        with pytest.raises(LookupError) as raised:
+            next(branch)
+        assert isinstance(raised.value.__cause__, ZeroDivisionError)
+
+
+def test_a_closed_branch_lets_go_of_what_waits_for_it() -> None:
+    alive: list[weakref.ref[Item]] = []
+
+    def items() -> Iterator[Item]:
+        for n in range(500):
+            item = Item(n)
+            alive.append(weakref.ref(item))
+            yield item
+            del item
+
+    leader, laggard = multicast_bounded(items(), 2, maxlen=400)
+    deque(islice(leader, 300), maxlen=0)
+    assert sum(ref() is not None for ref in alive) >= 300
+    laggard.close()
+    deque(islice(leader, 100), maxlen=0)
+    assert sum(ref() is not None for ref in alive) <= 58
 
 
 def test_multicast_takes_over_an_iterator_never_read() -> None:

@@ -1,7 +1,8 @@
 """The sync stream algebra: standard library only, lazy, and honest about every pull."""
 
+from .branches import Branch
 from .fan_in import make_chain, make_roundrobin
-from .fan_out import Branch, fork2_lockstep, fork_lockstep, multicast_bounded
+from .fan_out import fork2_lockstep, fork_lockstep, multicast_bounded
 from .merging import make_merge
 from .pipelines import Pipeline, compose
 from .sources import UndecodableText, make_lines_source, make_text_source, make_walk_source

@@ -78,22 +78,23 @@ def make_roundrobin(*sources: Source[T]) -> Stage[[], Iterator[T]]:
                 else:
                     live.append(it)
             while live:
-                # Many rounds in one list, so that a turn costs no Python step; how much of the list has been
-                # asked tells whose turn it was when somebody ended.
-                rounds = live * max(1, _TURNS // len(live))
-                asking = iter((*rounds, _ENDED))
-                yield from map(next, asking)
-                turn = _gave_out(asking, len(rounds) + 1)
-                if turn < len(rounds):
-                    turn %= len(live)
-                    owned.release(live[turn])
-                    live = live[turn + 1 :] + live[:turn]
+                # Many rounds in one row, so that a turn costs no Python step; how much of the row has been asked
+                # tells whose turn it was when somebody ended.
+                rounds = (*live * max(1, _TURNS // len(live)), _ENDED)
+                turn = last = len(rounds) - 1
+                while turn == last:
+                    asking = iter(rounds)
+                    yield from map(next, asking)
+                    turn = _gave_out(asking, len(rounds))
+                turn %= len(live)
+                owned.release(live[turn])
+                live = live[turn + 1 :] + live[:turn]
 
     return Stage(run, "source", "make_roundrobin", *sources)
 
 
 _ENDED: Iterator[Any] = iter(())
-_TURNS = 256
+_TURNS = 512
 
 
 def _gave_out(asking: Iterator[object], many: int) -> int:

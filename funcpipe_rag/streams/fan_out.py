@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
-from typing import Any, Generic, SupportsIndex, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 from .arguments import a_function, a_whole_number
+from .branches import Branch, split
 from .counting import counted
-from .ownership import Owned, close, named
+from .ownership import Owned, named
 from .stages import Stage
 
 A = TypeVar("A")
@@ -39,8 +38,9 @@ def multicast_bounded(
 
     A branch that is closed, or garbage-collected, holds nobody back. A closed one gives no more items.
 
-    Class: pure. Demand: one pull an item, by the branch that is ahead; the others read what it left for them. Memory: the
-    items between the slowest and the fastest branch, at most `maxlen`. Closing: takes its stream over, since
+    Class: pure. Demand: one pull an item, by the branch that is ahead; the others read what it left for them.
+    Memory: the items between the slowest and the fastest branch, at most `maxlen`; from `maxlen` 32 on up to 56
+    more, which the faster form keeps until all have left their block. Closing: takes its stream over, since
     a second reader would break its promise, and closes it with the last branch. Errors: the stream's error
     reaches every branch after the items before it; BufferError as above; ValueError for n < 1 or maxlen < 1.
     """
@@ -55,100 +55,7 @@ def multicast_bounded(
             f"maxlen={bound} allows; read branch {behind} first, or close it"
         )
 
-    feed = _Feed(xs, bound, overflow, takes_over=True)
-    return tuple(feed.branch() for _ in range(many))
-
-
-class Branch(Iterator[T]):
-    """One of the iterators that `multicast_bounded` gives: closable, and of no account once dropped."""
-
-    __slots__ = ("__weakref__", "_feed", "_waiting", "place")
-
-    def __init__(self, feed: _Feed[T], place: int, waiting: deque[T]) -> None:
-        self._feed: _Feed[T] | None = feed
-        self._waiting = waiting
-        self.place = place
-
-    def __next__(self) -> T:
-        if self._waiting:
-            return self._waiting.popleft()
-        if self._feed is None:
-            raise StopIteration
-        return self._feed.pull(self.place)
-
-    def close(self) -> None:
-        """Take this branch out of the reckoning; the last one to go closes the stream."""
-        feed, self._feed = self._feed, None
-        if feed is not None:
-            self._waiting.clear()
-            feed.leave(self.place)
-
-    def __del__(self) -> None:
-        self.close()
-
-
-class _Feed(Generic[T]):
-    """The one reader of a stream, and for each live branch what it has not read yet."""
-
-    def __init__(
-        self, xs: Iterable[T], bound: int, overflow: Callable[[int, int], str], *, takes_over: bool
-    ) -> None:
-        self._xs = xs
-        self._it: Iterator[T] | None = None
-        self._bound = bound
-        self._overflow = overflow
-        self._takes_over = takes_over
-        # The waiting items, not the branches, so that a branch nobody else holds can go.
-        self._waiting: dict[int, deque[T]] = {}
-        self._ended = False
-        self._error: Exception | None = None
-
-    def branch(self) -> Branch[T]:
-        place = len(self._waiting)
-        waiting = self._waiting[place] = deque()
-        return Branch(self, place, waiting)
-
-    def pull(self, place: int) -> T:
-        """The next item of the stream for the branch at `place`, which has read all that waited for it."""
-        if self._ended:
-            # Without its traceback, which would grow with each branch and hold on to whoever met it first.
-            raise StopIteration if self._error is None else self._error.with_traceback(None)
-        # A copy: a branch that is collected while this runs leaves by itself.
-        for behind, waiting in tuple(self._waiting.items()):
-            if len(waiting) >= self._bound and behind != place:
-                raise BufferError(self._overflow(place, behind))
-        if self._it is None:
-            self._it = iter(self._xs)
-        try:
-            item = next(self._it)
-        except BaseException as error:
-            if isinstance(error, Exception):
-                self._error = None if isinstance(error, StopIteration) else error
-            else:
-                # Ctrl-C was meant for whoever was reading, not for a branch that is read later.
-                self._error = RuntimeError(f"the stream was stopped by {type(error).__name__}")
-            self._close()
-            raise
-        for other, waiting in tuple(self._waiting.items()):
-            if other != place:
-                waiting.append(item)
-        return item
-
-    def leave(self, place: int) -> None:
-        del self._waiting[place]
-        if not self._waiting:
-            self._close()
-
-    def _close(self) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        if not self._takes_over:
-            return
-        if self._it is not None:
-            close(self._it)
-        elif hasattr(self._xs, "__next__"):
-            close(self._xs)
+    return split(xs, many, bound, overflow, takes_over=True)
 
 
 def fork_lockstep(
@@ -171,8 +78,9 @@ def fork_lockstep(
     A transform may read some items before its first output, and so run ahead of another that does not; never
     by more than `max_skew` items.
 
-    Class: pure. Demand: with 1:1 transforms, one pull a tuple, and one for the end. Memory: the items that one branch has
-    read and another has not, at most `max_skew`, and one tuple. Closing: closes its branches' iterators, last
+    Class: pure. Demand: with 1:1 transforms, one pull a tuple, and one for the end. Memory: the items that one
+    branch has read and another has not, at most `max_skew`, and one tuple; from `max_skew` 32 on up to 56 items
+    more. Closing: closes its branches' iterators, last
     first, and the iterator it made of its input; one that it was handed stays open. Errors: a transform's or
     the input's, after the tuples before it; BufferError, before the input is touched, where `max_skew` would
     be passed; ValueError, naming branch and index, where a branch ends early or late, and for no transforms.
@@ -223,25 +131,26 @@ def _fork(
 
     def run(xs: Iterable[Any], /) -> Iterator[Any]:
         with Owned() as owned:
-            feed = _Feed(owned.opened(xs), bound, overflow, takes_over=False)
-            ended: list[int] = []
-            branches = [owned.take(feed.branch()) for _ in transforms]
-            outputs = [owned.called(t, xs) for t, xs in zip(transforms, branches, strict=True)]
-            rows, count = counted(
-                zip(*(chain(out, _noting(ended, place)) for place, out in enumerate(outputs)), strict=False)
-            )
-            yield from rows
-            # zip stopped at the first branch that ended. The ones before it gave one output more; the ones
-            # behind it have not been asked.
-            first = ended[0]
+            parts = split(owned.opened(xs), len(transforms), bound, overflow, takes_over=False)
+            branches = [owned.take(part) for part in parts]
+            outputs = [counted(owned.called(t, xs)) for t, xs in zip(transforms, branches, strict=True)]
+            yield from zip(*(output for output, _ in outputs), strict=False)
+            # zip stopped at the first branch that ended. The ones before it have given one output more than the
+            # others, which have not been asked.
+            given = [count() for _, count in outputs]
+            first = given.index(min(given))
             odd = (
                 [0]
                 if first
-                else [place for place, out in enumerate(outputs[1:], 1) if next(out, _END) is not _END]
+                else [
+                    place
+                    for place, (output, _) in enumerate(outputs)
+                    if place and next(output, _END) is not _END
+                ]
             )
             if odd:
                 raise ValueError(
-                    f"{where}: {branch(first)} ended before index {count()}, and {branch(odd[0])} did not; "
+                    f"{where}: {branch(first)} ended before index {given[first]}, and {branch(odd[0])} did not; "
                     "lockstep branches give one output each for the same input"
                 )
 
@@ -249,9 +158,3 @@ def _fork(
 
 
 _END: Any = object()
-
-
-def _noting(ended: list[int], place: int) -> Iterator[Any]:
-    """Nothing, and a note of who got as far as asking for it."""
-    ended.append(place)
-    yield from ()

@@ -68,35 +68,45 @@ _ENDED: Any = object()
 def _one_by_one(
     sources: tuple[Source[T], ...], key: Callable[[T], Any] | None, reverse: bool, check: bool
 ) -> Iterator[T]:
-    # The heads stand sorted as (key, rank, item), the next one to give at the front, or at the back with
-    # reverse. Ranks differ, so items are never compared, and equal keys come in the order of the sources.
-    heads: list[tuple[Any, int, T]] = []
+    # The heads stand sorted as (key, rank) or (key, rank, item), the next one to give at the front, or at the
+    # back with reverse. Ranks differ, so items are never compared, and ties come in the order of the sources.
+    heads: list[Any] = []
     front = -1 if reverse else 0
+    place = 0
     with Owned() as owned:
         opened = [owned.called(source) for source in sources]
-        streams = [counted(it) for it in opened]
-        waiting = list(range(len(sources)))[::-1]
-        last: Any = _ENDED
-        while waiting or heads:
-            if waiting:
-                place = waiting.pop()
-            else:
-                last, rank, item = heads.pop(front)
-                place = abs(rank)
-                yield item
-            it, count = streams[place]
-            try:
-                item = next(it, _ENDED)
-                if item is _ENDED:
+        counts = [counted(it) for it in opened]
+        nexts = [it.__next__ for it, _ in counts]
+        try:
+            for place, ask in enumerate(nexts):
+                rank = -place if reverse else place
+                try:
+                    item = ask()
+                except StopIteration:
+                    owned.release(opened[place])
+                else:
+                    heads.append((item, rank) if key is None else (key(item), rank, item))
+            heads.sort()
+            pop = heads.pop
+            while heads:
+                head = pop(front)
+                yield head[-1] if key is not None else head[0]
+                last, rank = head[0], head[1]
+                # A negative rank counts the places from behind, so that of `reverse` must not be one.
+                place = -rank if reverse else rank
+                try:
+                    item = nexts[place]()
+                except StopIteration:
                     owned.release(opened[place])
                     continue
-                rank_key = item if key is None else key(item)
-            except Exception as error:
+                now = item if key is None else key(item)
+                if check and (last < now if reverse else now < last):
+                    raise _out_of_order(place, counts[place][1]() - 1, now, last)
+                insort(heads, (now, rank) if key is None else (now, rank, item))
+        except Exception as error:
+            if heads:
                 error.add_note(_held("make_merge", place, len(heads)))
-                raise
-            if check and last is not _ENDED and (last < rank_key if reverse else rank_key < last):
-                raise _out_of_order(place, count() - 1, rank_key, last, len(heads))
-            insort(heads, (rank_key, -place if reverse else place, item))
+            raise
 
 
 class _Block(Generic[T]):
@@ -131,11 +141,12 @@ class _Block(Generic[T]):
         keys = self.keys()
         if check and keys:
             seen = keys if self.last is _ENDED else [self.last, *keys]
-            steps = list(map(lt, seen, seen[1:]) if reverse else map(lt, seen[1:], seen))
-            if any(steps):
+            # Sorting what is in order is one comparison an item, and comparing what is the same less than that.
+            if sorted(seen, reverse=reverse) != seen:
+                steps = list(map(lt, seen, seen[1:]) if reverse else map(lt, seen[1:], seen))
                 bad = steps.index(True) + len(keys) + 1 - len(seen)
                 self.failure = _out_of_order(
-                    self.place, before + bad, keys[bad], keys[bad - 1] if bad else self.last, 0
+                    self.place, before + bad, keys[bad], keys[bad - 1] if bad else self.last
                 )
                 del self.rows[bad:]
         if self.rows:
@@ -189,10 +200,7 @@ def _held(where: str, place: int, many: int) -> str:
     return f"{where}: raised by source {place}; {many} items held from the other sources were not given"
 
 
-def _out_of_order(place: int, index: int, key: object, last: object, held: int) -> ValueError:
-    error = ValueError(
+def _out_of_order(place: int, index: int, key: object, last: object) -> ValueError:
+    return ValueError(
         f"make_merge: source {place} is out of order at index {index}: {named(key)} came after {named(last)}"
     )
-    if held:
-        error.add_note(_held("make_merge", place, held))
-    return error

@@ -1,0 +1,285 @@
+"""Splitting one iterator in several, with a bound on how far they may drift apart.
+
+There are two forms. The plain one keeps a queue a branch and holds exactly what somebody still has to read. The one
+in windows is faster: each branch is given credit for some items at a time and spends it without a Python step.
+It stands on `itertools.tee`, which keeps items in blocks of 57, so small bounds take the plain form.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat, tee
+from operator import length_hint
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
+
+from .counting import counted
+from .ownership import close, shielded
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+WINDOWS_FROM = 32
+"""The bound from which on the form in windows is used."""
+
+Overflow: TypeAlias = Callable[[int, int], str]
+"""The message for a branch that is ahead and one that is behind, by their places."""
+
+
+class Branch(Protocol[T_co]):
+    """One of the iterators that `multicast_bounded` gives: closable, and of no account once dropped."""
+
+    def __iter__(self) -> Iterator[T_co]: ...
+
+    def __next__(self) -> T_co: ...
+
+    def close(self) -> None: ...
+
+
+def split(
+    xs: Iterable[T], many: int, bound: int, overflow: Overflow, *, takes_over: bool
+) -> tuple[Branch[T], ...]:
+    """`many` branches over `xs` that never drift more than `bound` items apart.
+
+    With `takes_over` the stream is closed with the last branch, or when it has ended.
+    """
+    stream = _Stream(xs, takes_over)
+    if bound < WINDOWS_FROM or many == 1:
+        row = _Row(stream, bound, overflow)
+        return tuple(row.branch() for _ in range(many))
+    items, given = counted(stream.reading())
+    credits = _Credits(stream, given, bound, overflow)
+    return tuple(credits.branch(place, part) for place, part in enumerate(tee(items, many)))
+
+
+class _Stream(Generic[T]):
+    """The stream that is split: opened by the first pull, read by whoever is ahead, remembered when it has failed."""
+
+    def __init__(self, xs: Iterable[T], takes_over: bool) -> None:
+        self._xs, self._takes_over = xs, takes_over
+        self._it: Iterator[T] | None = None
+        self.ended = False
+        self._error: BaseException | None = None
+        self._raised = False
+
+    def opened(self) -> Iterator[T]:
+        """The stream's iterator; only the first pull may ask for it."""
+        self._it = iter(self._xs)
+        return self._it
+
+    def fail(self, error: BaseException) -> None:
+        """The stream has ended, or failed: each branch is told when it gets there."""
+        if not isinstance(error, StopIteration):
+            self._error = error
+        self.close()
+
+    def reading(self) -> Iterator[T]:
+        """The items of the stream; an error ends them, and is remembered."""
+        try:
+            yield from shielded(self.opened())
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.fail(error)
+        self.close()
+
+    def end(self) -> BaseException:
+        """What a branch that has read everything is told: the end, or the error, first as it came."""
+        error = self._error
+        if error is None:
+            return StopIteration()
+        if not self._raised:
+            self._raised = True
+            return error
+        if not isinstance(error, Exception):
+            # Ctrl-C was meant for whoever was reading, not for a branch that is read later.
+            return RuntimeError(f"the stream was stopped by {type(error).__name__}")
+        # Without its traceback, which would grow with each branch and hold on to whoever met it first.
+        return error.with_traceback(None)
+
+    def close(self) -> None:
+        """Close the stream, once, if it was taken over; also one that was never read."""
+        if self.ended:
+            return
+        self.ended = True
+        if not self._takes_over:
+            return
+        if self._it is not None:
+            close(self._it)
+        elif hasattr(self._xs, "__next__"):
+            close(self._xs)
+
+
+class _Row(Generic[T]):
+    """The plain form: for each live branch, what it has not read yet."""
+
+    def __init__(self, stream: _Stream[T], bound: int, overflow: Overflow) -> None:
+        self.stream, self.bound, self.overflow = stream, bound, overflow
+        self.ask: Callable[[], T] = self._first
+        # A tuple, made anew when one leaves: a branch may be collected in the middle of a loop over it. And the
+        # queues, not the branches, so that a branch nobody else holds can go.
+        self.queues: tuple[deque[T], ...] = ()
+        self.places: dict[int, int] = {}
+
+    def _first(self) -> T:
+        self.ask = self.stream.opened().__next__
+        return self.ask()
+
+    def branch(self) -> _QueueBranch[T]:
+        queue: deque[T] = deque()
+        self.places[id(queue)] = len(self.queues)
+        self.queues += (queue,)
+        return _QueueBranch(self, queue)
+
+    def leave(self, mine: deque[T]) -> None:
+        self.queues = tuple(queue for queue in self.queues if queue is not mine)
+        if not self.queues:
+            self.stream.close()
+
+    def refusal(self, mine: deque[T], full: deque[T]) -> BufferError:
+        return BufferError(self.overflow(self.places[id(mine)], self.places[id(full)]))
+
+
+class _QueueBranch(Iterator[T]):
+    __slots__ = ("__weakref__", "_mine", "_row")
+
+    def __init__(self, row: _Row[T], mine: deque[T]) -> None:
+        self._row: _Row[T] | None = row
+        self._mine = mine
+
+    def __next__(self) -> T:
+        mine = self._mine
+        if mine:
+            return mine.popleft()
+        row = self._row
+        if row is None:
+            raise StopIteration
+        if row.stream.ended:
+            self.close()
+            raise row.stream.end()
+        queues, bound = row.queues, row.bound
+        for queue in queues:
+            if len(queue) >= bound:
+                raise row.refusal(mine, queue)
+        try:
+            item = row.ask()
+        except BaseException as error:
+            row.stream.fail(error)
+            self.close()
+            raise row.stream.end()
+        for queue in queues:
+            if queue is not mine:
+                queue.append(item)
+        return item
+
+    def close(self) -> None:
+        row, self._row = self._row, None
+        if row is not None:
+            self._mine.clear()
+            row.leave(self._mine)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Credits(Generic[T]):
+    """The form in windows: how far each live branch has read, and how much further it may go."""
+
+    def __init__(self, stream: _Stream[T], given: Callable[[], int], bound: int, overflow: Overflow) -> None:
+        self.stream, self.given, self.bound, self.overflow = stream, given, bound, overflow
+        # A tuple, made anew when one leaves: a branch may be collected in the middle of a loop over it.
+        self.accounts: tuple[_Account[T], ...] = ()
+
+    def branch(self, place: int, items: Iterator[T]) -> _WindowBranch[T]:
+        account = _Account(self, place, items)
+        self.accounts += (account,)
+        # The account goes in as the chain's source of windows; nothing else may refer to the branch.
+        branch = cast("_WindowBranch[T]", _WindowBranch.from_iterable(account))
+        branch.account = account
+        return branch
+
+    def room(self, mine: _Account[T], read: int) -> int:
+        """How many items a branch that has read so many may read before it is `bound` ahead of another one."""
+        slowest = read
+        for account in self.accounts:
+            if account is not mine:
+                other = account.granted - length_hint(account.credit)
+                if other < slowest:
+                    slowest = other
+        return self.bound - read + slowest
+
+    def refusal(self, mine: _Account[T]) -> BufferError:
+        slowest = min((account.read(), account.place) for account in self.accounts if account is not mine)
+        return BufferError(self.overflow(mine.place, slowest[1]))
+
+    def leave(self, mine: _Account[T]) -> None:
+        self.accounts = tuple(account for account in self.accounts if account is not mine)
+        if not self.accounts:
+            self.stream.close()
+
+
+_nothing: dict[None, Any] = {}
+_second: Callable[..., Any] = _nothing.get
+"""`{}.get(None, item)` is item: what is left of two when one is only there to be counted."""
+
+
+class _Account(Iterator[Iterable[T]]):
+    """Gives a branch its items, a window at a time; a window is as long as the credit that was left for it."""
+
+    def __init__(self, credits: _Credits[T], place: int, items: Iterator[T]) -> None:
+        self.credits, self.place, self.items = credits, place, items
+        self.open = True
+        self.granted = 0
+        self.credit = repeat(None, 0)
+
+    def read(self) -> int:
+        """How many items the branch has read."""
+        return self.granted - length_hint(self.credit)
+
+    def __next__(self) -> Iterable[T]:
+        if not self.open:
+            raise StopIteration
+        credits = self.credits
+        read = self.granted - length_hint(self.credit)
+        # Asking for the item behind the last one has cost a credit as well.
+        if credits.stream.ended and read >= credits.given():
+            raise credits.stream.end()
+        room = credits.room(self, read)
+        if room <= 0:
+            return _Refusal(self)
+        self.granted = read + room
+        self.credit = repeat(None, room)
+        return map(_second, self.credit, self.items)
+
+    def revoke(self) -> None:
+        """Take back what credit is left: the window is over."""
+        self.open = False
+        deque(self.credit, maxlen=0)
+        self.items = iter(())
+        self.credits.leave(self)
+
+
+class _Refusal(Iterator[Any]):
+    """A window without credit: BufferError, until there is some. (A chain goes on after an error of a window.)"""
+
+    def __init__(self, account: _Account[Any]) -> None:
+        self.account = account
+
+    def __next__(self) -> Any:
+        account = self.account
+        if not account.open or account.credits.room(account, account.read()) > 0:
+            raise StopIteration
+        raise account.credits.refusal(account)
+
+
+class _WindowBranch(chain[T]):
+    account: _Account[T]
+
+    def close(self) -> None:
+        if self.account.open:
+            self.account.revoke()
+            # The chain lets go of its window, and so of the items that wait for this branch.
+            next(self, None)
+
+    def __del__(self) -> None:
+        self.close()
