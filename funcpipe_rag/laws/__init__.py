@@ -4,7 +4,24 @@ One suite, four users: it proves the package, answers the learner, judges the su
 whoever writes combinators of their own.
 """
 
-from . import fan_in, fan_out, pipelines, sources, transforms
+from . import (
+    fan_in,
+    fan_out,
+    groups,
+    joining,
+    lateness,
+    pacing,
+    pipelines,
+    reports,
+    results,
+    retrying,
+    rolling,
+    routing,
+    sources,
+    taps,
+    transforms,
+    windows,
+)
 from .inputs import SourceSpec
 from .law import LAWS, OWED, PROMISES, Broken, Class, Law, Promise, class_of, holds, law, of, same
 from .proving import Proof, assert_kept, each_law, prove
@@ -33,14 +50,25 @@ __all__ = [
     "each_law",
     "fan_in",
     "fan_out",
+    "groups",
     "holds",
+    "joining",
     "judge",
+    "lateness",
     "law",
     "of",
+    "pacing",
     "pipelines",
     "prove",
+    "reports",
+    "results",
+    "retrying",
+    "rolling",
+    "routing",
     "run",
     "same",
     "sources",
+    "taps",
     "transforms",
+    "windows",
 ]

@@ -18,6 +18,8 @@ from typing import Any
 
 from funcpipe_rag.streams.ownership import close
 from funcpipe_rag.streams.probe import Boom, OverPulled
+from funcpipe_rag.streams.results import Err, Nothing, Ok, Some
+from funcpipe_rag.streams.retrying import Backoff, RetryPolicy
 
 
 class WireError(BaseException):
@@ -121,6 +123,12 @@ class Wire:
             return [kind.__name__, [self._encode(item) for item in value]]
         if kind is dict:
             return ["dict", [[self._encode(key), self._encode(item)] for key, item in value.items()]]
+        if kind in _RECORDS.values():
+            return [kind.__name__, [self._encode(field) for field in value]]
+        if isinstance(value, Exception):
+            return ["error", self._encode_error(value)]
+        if isinstance(value, type) and issubclass(value, Exception):
+            return ["error type", value.__name__]
         if isinstance(value, Proxy) and value._wire is self:
             return ["yours", value._number]
         return ["mine", self.export(value), *_facts(value)]
@@ -133,6 +141,12 @@ class Wire:
             return _COLLECTIONS[kind](self._decode(item) for item in content)
         if kind == "dict":
             return {self._decode(key): self._decode(item) for key, item in content}
+        if kind in _RECORDS:
+            return _RECORDS[kind](*(self._decode(field) for field in content))
+        if kind == "error":
+            return self._decode_error(content)
+        if kind == "error type":
+            return _error_type(content)
         if kind == "yours":
             return self._mine[content]
         return _proxy_type(*facts)(self, content)
@@ -189,6 +203,10 @@ _COLLECTIONS: dict[str, Callable[[Iterator[Any]], Any]] = {
     "tuple": tuple,
     "set": set,
     "frozenset": frozenset,
+}
+# Results and policies are data, and so is the error in a result; the class of an error goes over by its name.
+_RECORDS: dict[str, Callable[..., Any]] = {
+    record.__name__: record for record in (Ok, Err, Some, Nothing, RetryPolicy, Backoff)
 }
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda thing, args, options: thing(*args, **options),

@@ -165,12 +165,13 @@ class _QueueBranch(Iterator[T]):
             item = row.ask()
         except BaseException as error:
             row.stream.fail(error)
-            self.close()
-            raise row.stream.end()
-        for queue in queues:
-            if queue is not mine:
-                queue.append(item)
-        return item
+        else:
+            for queue in queues:
+                if queue is not mine:
+                    queue.append(item)
+            return item
+        self.close()
+        raise row.stream.end()
 
     def close(self) -> None:
         row, self._row = self._row, None

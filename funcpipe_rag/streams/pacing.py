@@ -110,7 +110,7 @@ def make_rate_limit(
         def limited(item: T) -> T:
             nonlocal full, taken
             now = _waited("make_rate_limit", full + (taken + 1 - size) / pace, clock, sleeper)
-            if now >= full + taken / pace:
+            if now > full + taken / pace:
                 full, taken = now, 0
             taken += 1
             return item
@@ -148,9 +148,12 @@ def make_timestamp(
     a_function("make_timestamp", "clock", clock)
 
     def run(xs: Iterable[T], /) -> Iterator[tuple[float, T]]:
+        def stamped(item: T) -> tuple[float, T]:
+            return clock(), item
+
         # Not zip(): it would hold the last pair.
         with Owned() as owned:
-            yield from map(lambda item: (clock(), item), owned.opened(xs))
+            yield from map(stamped, owned.opened(xs))
 
     options = {} if clock is monotonic else {"clock": clock}
     return Stage(run, "transform", "make_timestamp", **options)
@@ -222,13 +225,12 @@ def a_number(
     return number
 
 
-def _time_of(
-    where: str, clock: Callable[[], float], sleeper: Callable[[float], object]
-) -> dict[str, Callable[..., object]]:
+def _time_of(where: str, clock: Callable[[], float], sleeper: Callable[[float], object]) -> dict[str, object]:
+    """Clock and sleeper as options of a stage, where they are not the usual ones."""
     a_function(where, "clock", clock)
     a_function(where, "sleeper", sleeper)
-    given = {"clock": (clock, monotonic), "sleeper": (sleeper, sleep)}
-    return {option: value for option, (value, usual) in given.items() if value is not usual}
+    options: dict[str, object] = {} if clock is monotonic else {"clock": clock}
+    return options if sleeper is sleep else {**options, "sleeper": sleeper}
 
 
 def _waited(where: str, due: float, clock: Callable[[], float], sleeper: Callable[[float], object]) -> float:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 B = TypeVar("B")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+A_co = TypeVar("A_co", covariant=True)
 Kind = TypeVar("Kind")
 
 
@@ -42,7 +44,7 @@ def _of_its_kind(cls: type[Kind]) -> type[Kind]:
 
 
 @_of_its_kind
-class Ok(NamedTuple, Generic[T]):
+class Ok(NamedTuple, Generic[T_co]):
     """What went well: a value.
 
     >>> Ok(3)
@@ -55,14 +57,14 @@ class Ok(NamedTuple, Generic[T]):
     3
     """
 
-    value: T
+    value: T_co
 
     def __repr__(self) -> str:
         return f"Ok({self.value!r})"
 
 
 @_of_its_kind
-class Err(NamedTuple, Generic[A]):
+class Err(NamedTuple, Generic[A_co]):
     """What failed: the error, the item that it failed on, the stage, and the item's place there, from 0.
 
     >>> Err(ValueError("not a number"), "x", "try_map(int)", 7)
@@ -73,9 +75,9 @@ class Err(NamedTuple, Generic[A]):
     """
 
     error: Exception
-    item: A
+    item: A_co
     stage: str
-    index: int
+    index: int  # type: ignore[assignment]  # tuple.index, of which a result has no need
 
     def __repr__(self) -> str:
         return f"Err({self.error!r}, item={self.item!r}, stage={self.stage!r}, index={self.index})"
@@ -86,14 +88,14 @@ Result: TypeAlias = Ok[B] | Err[A]
 
 
 @_of_its_kind
-class Some(NamedTuple, Generic[T]):
+class Some(NamedTuple, Generic[T_co]):
     """A value that is there, also where it is None or false itself.
 
     >>> next(map(Some, [None]), Nothing()), next(map(Some, []), Nothing())
     (Some(None), Nothing())
     """
 
-    value: T
+    value: T_co
 
     def __repr__(self) -> str:
         return f"Some({self.value!r})"
@@ -191,7 +193,7 @@ def recover(
         if not isinstance(result, Err):
             not_a_result("recover", result)
         answer = fn(result)
-        return answer if isinstance(answer, Ok | Err) else Ok(answer)
+        return answer if isinstance(answer, (Ok, Err)) else Ok(answer)
 
     def run(xs: Iterable[Ok[B] | Err[Any]], /) -> Iterator[Ok[B] | Err[Any]]:
         with Owned() as owned:
@@ -228,7 +230,7 @@ def split_results(on_err: Callable[[Err[Any]], object]) -> UnwrappingStage:
     >>> next(values), len(quarantine), next(values), len(quarantine)
     (1, 0, 3, 1)
 
-    Class: pure but for `on_err`. Demand: one pull for each result looked at. Memory: O(1). Closing: closes the
+    Class: observer (pure but for what `on_err` does). Demand: one pull for each result looked at. Memory: O(1). Closing: closes the
     iterator it made of its input; one that it was handed stays open. Errors: those of `on_err` and of the input;
     TypeError for an item that is no result.
     """
@@ -306,7 +308,7 @@ def until_error_rate(rate: float, *, window: SupportsIndex) -> PassingStage:
 
     def run(xs: Iterable[Any], /) -> Iterator[Any]:
         going = [True]
-        recent: deque[int] = deque(maxlen=enough)
+        recent: deque[int] = deque(maxlen=min(enough, maxsize))
 
         def watched(_: int, index: int, result: Any) -> Any:
             if isinstance(result, Err):
@@ -365,6 +367,6 @@ def a_number(where: str, argument: str, value: float, *, least: float = 0, most:
     except TypeError:
         raise TypeError(f"{where}: {argument} must be a number, got {value!r}") from None
     if not fits:
-        wanted = f">= {least}" if most == inf else f"from {least} to {most}"
+        wanted = f"a finite number >= {least}" if most == inf else f"from {least} to {most}"
         raise ValueError(f"{where}: {argument} must be {wanted}, got {value!r}")
     return value

@@ -3,7 +3,24 @@
 They keep the laws honest: every mutant is killed by the law it names, and every law kills one.
 """
 
-from . import fan_in, fan_out, pipelines, sources, transforms
+from . import (
+    fan_in,
+    fan_out,
+    groups,
+    joining,
+    lateness,
+    pacing,
+    pipelines,
+    reports,
+    results,
+    retrying,
+    rolling,
+    routing,
+    sources,
+    taps,
+    transforms,
+    windows,
+)
 from .mutant import MUTANTS, Mutant, mutant, mutants_of
 
 IMPLEMENTATIONS = {mutant.id: mutant.impl for mutant in MUTANTS}
@@ -15,9 +32,20 @@ __all__ = [
     "Mutant",
     "fan_in",
     "fan_out",
+    "groups",
+    "joining",
+    "lateness",
     "mutant",
     "mutants_of",
+    "pacing",
     "pipelines",
+    "reports",
+    "results",
+    "retrying",
+    "rolling",
+    "routing",
     "sources",
+    "taps",
     "transforms",
+    "windows",
 ]

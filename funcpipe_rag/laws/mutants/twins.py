@@ -28,6 +28,12 @@ TWINS = (
             "fence_k",
             "make_batched",
             "batched",
+            "try_map",
+            "recover",
+            "ok_only",
+            "split_results",
+            "until_n_errors",
+            "until_error_rate",
         ),
         frozenset({"looks_ahead", "eager_inside"}),
         "One reads an item too many, the other all of them; a source that never ends stops both at the same pull.",
@@ -86,6 +92,76 @@ TWINS = (
             }
         ),
         "The usual queue-a-branch generator breaks seven laws; each of these is named after one of them.",
+    ),
+    Twins(
+        ("try_map", "recover", "ok_only", "split_results", "until_n_errors", "until_error_rate"),
+        frozenset({"closes_what_it_was_handed", "leaks_what_it_opened"}),
+        "One closes too much and the other too little; one law says both.",
+    ),
+    Twins(
+        ("try_map",),
+        frozenset({"drops_failures", "stops_at_the_first_failure", "takes_the_input_for_an_item"}),
+        "Each loses a failure's item in another way: left out, last of all, or not its own.",
+    ),
+    Twins(
+        ("recover",),
+        frozenset({"asks_about_every_result", "replaces_what_is_false"}),
+        "Both ask about good results; one about all, the other about those that are false.",
+    ),
+    Twins(
+        ("recover",),
+        frozenset({"gives_the_bare_value", "wraps_what_was_left"}),
+        "One puts on too little Ok, the other too much.",
+    ),
+    Twins(
+        ("retry",),
+        frozenset({"grows_without_a_bound", "sleeps_after_the_last_try"}),
+        "One waits too long, the other once too often.",
+    ),
+    Twins(
+        ("make_breaker",),
+        frozenset({"keeps_the_first_hour", "never_closes"}),
+        "One tries too often once the time is over, the other never.",
+    ),
+    Twins(
+        ("make_sliding",),
+        frozenset({"batches_instead", "drops_the_last"}),
+        "One takes fresh items for each window, the other loses the last window; both give too little.",
+    ),
+    Twins(
+        ("make_sliding",),
+        frozenset({"redundant_tail", "window_reuse"}),
+        "One gives windows that are not whole, the other one window that goes on changing.",
+    ),
+    Twins(
+        ("make_grouped",),
+        frozenset({"gathers_in_a_dict", "saved_groups", "sorts_first"}),
+        "One forgets that groups are neighbours, one that they are read later, one the order.",
+    ),
+    Twins(
+        ("ensure_contiguous",),
+        frozenset({"leaves_out_what_returns", "remembers_one_key"}),
+        "Neither tells of a key that returns: one drops its items, the other does not know it.",
+    ),
+    Twins(
+        ("make_rolling_mean",),
+        frozenset({"means_of_all", "means_of_less", "whole_division"}),
+        "All three give wrong numbers: of too many items, of too few, or cut to whole ones.",
+    ),
+    Twins(
+        ("make_accumulate",),
+        frozenset({"goes_on_with_an_old_key", "never_begins_anew"}),
+        "One never begins anew, the other not when a key comes back.",
+    ),
+    Twins(
+        ("make_tap",),
+        frozenset({"tap_consumes", "map_not_tap"}),
+        "Both hand on the wrong thing: one nothing at all, the other what the callback returned.",
+    ),
+    Twins(
+        ("make_counter",),
+        frozenset({"one_count_for_all_runs", "tells_at_the_end_only"}),
+        "One adds the runs up, the other is silent about a run that did not reach its end.",
     ),
     Twins(
         ("compose",),
