@@ -154,6 +154,11 @@ TWINS = (
         "One never begins anew, the other not when a key comes back.",
     ),
     Twins(
+        ("make_walk_source",),
+        frozenset({"files_before_folders", "lists_at_once"}),
+        "One walks in another order, the other looks too early and not into the folders below.",
+    ),
+    Twins(
         ("make_tap",),
         frozenset({"tap_consumes", "map_not_tap"}),
         "Both hand on the wrong thing: one nothing at all, the other what the callback returned.",
