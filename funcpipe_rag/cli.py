@@ -20,7 +20,7 @@ ROOMS = {
         "What must be true of each public function, and who breaks it.",
         "course",
     ),
-    "course": ("funcpipe_rag.course.commands", "Build, check, hand out and grade the lessons.", "course"),
+    "course": ("funcpipe_rag.course.commands", "Build the notebooks from the lessons, and the progression map.", "course"),
 }
 
 
