@@ -20,7 +20,11 @@ ROOMS = {
         "What must be true of each public function, and who breaks it.",
         "course",
     ),
-    "course": ("funcpipe_rag.course.commands", "Build the notebooks from the lessons, and the progression map.", "course"),
+    "course": (
+        "funcpipe_rag.course.commands",
+        "Build the notebooks from the lessons, and the progression map.",
+        "course",
+    ),
 }
 
 

@@ -7,16 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from operator import length_hint
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from .arguments import sources as all_sources
 from .ownership import Owned, shielded
 from .stages import Source, Stage
 
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 
 
-def make_chain(*sources: Source[T]) -> Stage[[], Iterator[T]]:
+@overload
+def make_chain(a: Source[A], b: Source[B], /) -> Stage[[], Iterator[A | B]]: ...
+@overload
+def make_chain(a: Source[A], b: Source[B], c: Source[C], /) -> Stage[[], Iterator[A | B | C]]: ...
+@overload
+def make_chain(*sources: Source[T]) -> Stage[[], Iterator[T]]: ...
+def make_chain(*sources: Source[Any]) -> Stage[[], Iterator[Any]]:
     """Give all of the first source, then all of the second, and so on.
 
     >>> from funcpipe_rag.streams import as_source
@@ -37,17 +46,23 @@ def make_chain(*sources: Source[T]) -> Stage[[], Iterator[T]]:
     """
     all_sources("make_chain", sources)
 
-    def run() -> Iterator[T]:
+    def run() -> Iterator[Any]:
         with Owned() as owned:
             for source in sources:
                 it = owned.called(source)
                 yield from shielded(it)
                 owned.release(it)
 
-    return Stage(run, "source", "make_chain", *sources)
+    return Stage(run, "source", "make_chain", *sources).made_of(*sources)
 
 
-def make_roundrobin(*sources: Source[T]) -> Stage[[], Iterator[T]]:
+@overload
+def make_roundrobin(a: Source[A], b: Source[B], /) -> Stage[[], Iterator[A | B]]: ...
+@overload
+def make_roundrobin(a: Source[A], b: Source[B], c: Source[C], /) -> Stage[[], Iterator[A | B | C]]: ...
+@overload
+def make_roundrobin(*sources: Source[T]) -> Stage[[], Iterator[T]]: ...
+def make_roundrobin(*sources: Source[Any]) -> Stage[[], Iterator[Any]]:
     """Interleave sources: one item from each live source in turn.
 
     >>> from funcpipe_rag.streams import as_source
@@ -66,9 +81,9 @@ def make_roundrobin(*sources: Source[T]) -> Stage[[], Iterator[T]]:
     """
     all_sources("make_roundrobin", sources)
 
-    def run() -> Iterator[T]:
+    def run() -> Iterator[Any]:
         with Owned() as owned:
-            live: list[Iterator[T]] = []
+            live: list[Iterator[Any]] = []
             for source in sources:
                 it = owned.called(source)
                 asking = iter((it, _ENDED))
@@ -90,7 +105,7 @@ def make_roundrobin(*sources: Source[T]) -> Stage[[], Iterator[T]]:
                 owned.release(live[turn])
                 live = live[turn + 1 :] + live[:turn]
 
-    return Stage(run, "source", "make_roundrobin", *sources)
+    return Stage(run, "source", "make_roundrobin", *sources).made_of(*sources)
 
 
 _ENDED: Iterator[Any] = iter(())

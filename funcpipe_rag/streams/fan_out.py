@@ -154,7 +154,8 @@ def _fork(
                     "lockstep branches give one output each for the same input"
                 )
 
-    return Stage(run, "transform", where, *transforms, **({} if bound == 1024 else {"max_skew": bound}))
+    options = {} if bound == 1024 else {"max_skew": bound}
+    return Stage(run, "transform", where, *transforms, **options).made_of(*transforms)
 
 
 _END: Any = object()

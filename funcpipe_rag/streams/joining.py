@@ -84,7 +84,7 @@ def make_keyed_join(
     options: dict[str, Any] = {} if bound == 1024 else {"window": bound}
     if on_unmatched != "fail":
         options["on_unmatched"] = on_unmatched
-    return Stage(run, "transform", where, key, left, right, **options)
+    return Stage(run, "transform", where, key, left, right, **options).made_of(left, right)
 
 
 def _joined(

@@ -71,7 +71,7 @@ def make_merge_late(
     options: dict[str, Any] = {"ts": ts, "lateness": lateness}
     if on_late != "fail":
         options["on_late"] = on_late
-    return Stage(run, "source", "make_merge_late", *sources, **options)
+    return Stage(run, "source", "make_merge_late", *sources, **options).made_of(*sources)
 
 
 def _in_time(

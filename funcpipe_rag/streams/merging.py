@@ -59,7 +59,7 @@ def make_merge(
     given = {"key": key, "reverse": reverse, "check": check, "lookahead": size}
     usual = {"key": None, "reverse": False, "check": True, "lookahead": 1}
     options = {option: value for option, value in given.items() if value != usual[option]}
-    return Stage(run, "source", "make_merge", *sources, **options)
+    return Stage(run, "source", "make_merge", *sources, **options).made_of(*sources)
 
 
 _ENDED: Any = object()

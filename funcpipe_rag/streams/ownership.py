@@ -122,9 +122,20 @@ def named(thing: object) -> str:
 
     >>> named(len), named(str.upper), named([3])
     ('len', 'str.upper', '[3]')
+
+    It is for error messages, so it does not fail where repr() does.
+
+    >>> class Broken:
+    ...     def __repr__(self):
+    ...         return self.name
+    >>> named(Broken())
+    '<Broken>'
     """
     name = getattr(thing, "__qualname__", None)
     if isinstance(name, str):
         return name.rpartition("<locals>.")[2]
-    text = repr(thing)
+    try:
+        text = repr(thing)
+    except Exception:
+        return f"<{type(thing).__name__}>"
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -71,4 +71,4 @@ def make_router(
             yield from map(routed, owned.opened(xs))
 
     options: dict[str, Any] = {} if default is None else {"default": default}
-    return Stage(run, "transform", "make_router", route, list(known), **options)
+    return Stage(run, "transform", "make_router", route, list(known), **options).made_of(*known.values())

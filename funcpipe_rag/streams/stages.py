@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
 
 from .ownership import Owned, named, shielded
 
@@ -71,7 +82,7 @@ class Stage(Generic[P, R]):
     TypeError: [1, 2] | fmap(<lambda>): the left side must be a source or a transform, not a list; write as_source([1, 2]) | ...
     """
 
-    __slots__ = ("_run", "args", "kind", "name", "options", "takes")
+    __slots__ = ("_run", "args", "kind", "name", "options", "parts", "takes")
 
     _run: Callable[P, R]
     kind: Kind
@@ -79,15 +90,21 @@ class Stage(Generic[P, R]):
     name: str
     args: tuple[object, ...]
     options: Mapping[str, object]
+    parts: tuple[object, ...]
 
     def __init__(self, run: Callable[P, R], kind: Kind, name: str, *args: object, **options: object) -> None:
         self.set_once(_run=run, kind=kind, takes=0 if kind == "source" else 1)
-        self.set_once(name=name, args=args, options=MappingProxyType(options))
+        self.set_once(name=name, args=args, options=MappingProxyType(options), parts=())
 
     def set_once(self, **fields: object) -> None:
         """For constructors alone: what they set is never set again."""
         for field, value in fields.items():
             object.__setattr__(self, field, value)
+
+    def made_of(self, *parts: object) -> Self:
+        """For factories alone: the sources that this one reads from, or the branches that it splits into."""
+        self.set_once(parts=parts)
+        return self
 
     def __setattr__(self, field: str, value: object) -> None:
         raise AttributeError(f"{self.name} is immutable; make a new stage instead of setting {field}")
@@ -188,6 +205,26 @@ class Stage(Generic[P, R]):
         function.__name__ = function.__qualname__ = self.name
         return function
 
+    def to_mermaid(self) -> str:
+        """The stage, or the pipeline with its branches and merges, as the source of a Mermaid flowchart.
+
+        >>> from funcpipe_rag.streams import as_source, fmap
+        >>> print((as_source([1, 2]) | fmap(abs)).to_mermaid())
+        flowchart LR
+            n0(["as_source([1, 2])"])
+            n1["fmap(abs)"]
+            n0 --> n1
+        """
+        from .drawing import to_mermaid
+
+        return to_mermaid(self)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from .drawing import has_several_boxes, to_svg
+
+        picture = {"image/svg+xml": to_svg(self)} if has_several_boxes(self) else {}
+        return {"text/plain": repr(self), **picture}
+
     def __repr__(self) -> str:
         options = [f"{option}={named(value)}" for option, value in self.options.items()]
         configuration = ", ".join([*map(named, self.args), *options])
@@ -220,6 +257,28 @@ class PassingStage(Stage[[Iterable[Any]], Iterator[Any]]):
         def __or__(self, other: Any) -> Any: ...
 
         def __ror__(self, other: Callable[L, Iterable[A]]) -> Pipeline[L, Iterator[A]]: ...
+
+
+class TuplesStage(Stage[[Iterable[Any]], Iterator[tuple[Any, ...]]]):
+    """A transform that gives its items in tuples, so that their type stays known in them."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __call__(self, xs: Iterable[T], /) -> Iterator[tuple[T, ...]]: ...
+
+        @overload
+        def __or__(  # type: ignore[overload-overlap]
+            self, other: SinkStage[tuple[A, ...], Q]
+        ) -> Pipeline[[Iterable[A]], Q]: ...
+        @overload
+        def __or__(
+            self, other: Callable[[Iterable[tuple[A, ...]]], Iterable[B]]
+        ) -> Pipeline[[Iterable[A]], Iterator[B]]: ...
+        def __or__(self, other: Any) -> Any: ...
+
+        def __ror__(self, other: Callable[L, Iterable[A]]) -> Pipeline[L, Iterator[tuple[A, ...]]]: ...
 
 
 @overload

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import dropwhile, islice, takewhile
-from typing import SupportsIndex, TypeVar
+from typing import Any, SupportsIndex, TypeVar, overload
 
 from .arguments import a_function, a_whole_number
 from .ownership import Owned, shielded
@@ -19,7 +19,12 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def fmap(fn: Callable[[A], B]) -> Stage[[Iterable[A]], Iterator[B]]:
+# The second form of each is for a lambda, whose parameter has no type that mypy could start from.
+@overload
+def fmap(fn: Callable[[A], B]) -> Stage[[Iterable[A]], Iterator[B]]: ...
+@overload
+def fmap(fn: Callable[[Any], B]) -> Stage[[Iterable[Any]], Iterator[B]]: ...
+def fmap(fn: Callable[[Any], Any]) -> Stage[[Iterable[Any]], Iterator[Any]]:
     """Apply `fn` to each item.
 
     >>> list(fmap(len)(["fence", "tee"]))
@@ -36,14 +41,20 @@ def fmap(fn: Callable[[A], B]) -> Stage[[Iterable[A]], Iterator[B]]:
     """
     a_function("fmap", "fn", fn)
 
-    def run(xs: Iterable[A], /) -> Iterator[B]:
+    def run(xs: Iterable[Any], /) -> Iterator[Any]:
         with Owned() as owned:
             yield from map(fn, owned.opened(xs))
 
     return Stage(run, "transform", "fmap", fn)
 
 
-def ffilter(pred: Callable[[A], object]) -> Stage[[Iterable[A]], Iterator[A]]:
+@overload
+def ffilter(pred: type[bool]) -> PassingStage: ...
+@overload
+def ffilter(pred: Callable[[A], object]) -> Stage[[Iterable[A]], Iterator[A]]: ...
+@overload
+def ffilter(pred: Callable[[Any], object]) -> PassingStage: ...
+def ffilter(pred: Callable[[Any], object]) -> Stage[[Iterable[Any]], Iterator[Any]]:
     """Keep the items for which `pred` is true.
 
     >>> list(ffilter(str.isalpha)(["tee", "57", "skew"]))
@@ -63,10 +74,14 @@ def ffilter(pred: Callable[[A], object]) -> Stage[[Iterable[A]], Iterator[A]]:
         with Owned() as owned:
             yield from filter(pred, owned.opened(xs))
 
-    return Stage(run, "transform", "ffilter", pred)
+    return PassingStage(run, "transform", "ffilter", pred)
 
 
-def fflat_map(fn: Callable[[A], Iterable[B]]) -> Stage[[Iterable[A]], Iterator[B]]:
+@overload
+def fflat_map(fn: Callable[[A], Iterable[B]]) -> Stage[[Iterable[A]], Iterator[B]]: ...
+@overload
+def fflat_map(fn: Callable[[Any], Iterable[B]]) -> Stage[[Iterable[Any]], Iterator[B]]: ...
+def fflat_map(fn: Callable[[Any], Iterable[Any]]) -> Stage[[Iterable[Any]], Iterator[Any]]:
     """Replace each item by the items that `fn` gives for it.
 
     >>> list(fflat_map(str.split)(["one stream", "two questions"]))

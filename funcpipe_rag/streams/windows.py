@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex, TypeVar
 
 from .arguments import a_whole_number
 from .ownership import Owned, shielded
-from .stages import PassingStage, Stage
+from .stages import PassingStage, TuplesStage
 
 T = TypeVar("T")
 
@@ -32,9 +32,7 @@ def batched(xs: Iterable[T], n: SupportsIndex, *, strict: bool = False) -> Itera
     return _batches("batched", n, strict)(xs)
 
 
-def make_batched(
-    n: SupportsIndex, *, strict: bool = False
-) -> Stage[[Iterable[Any]], Iterator[tuple[Any, ...]]]:
+def make_batched(n: SupportsIndex, *, strict: bool = False) -> TuplesStage:
     """Items in tuples of `n`; the last one may be shorter.
 
     >>> list(make_batched(2)("abc"))
@@ -50,7 +48,7 @@ def make_batched(
     one that has been given. Closing: closes the iterator it made of its input; one that it was handed stays open. Errors: an error of the input is raised behind the
     items before it, which come as a short batch; ValueError for n < 1 and, with `strict`, for a short tail.
     """
-    return Stage(
+    return TuplesStage(
         _batches("make_batched", n, strict),
         "transform",
         "make_batched",
@@ -126,9 +124,7 @@ def _rows(it: Iterator[T], size: int, failed: list[Exception]) -> Iterator[tuple
         yield (*row, _NOTHING)
 
 
-def make_sliding(
-    w: SupportsIndex, *, step: SupportsIndex = 1
-) -> Stage[[Iterable[Any]], Iterator[tuple[Any, ...]]]:
+def make_sliding(w: SupportsIndex, *, step: SupportsIndex = 1) -> TuplesStage:
     """Every `w` neighbours as a tuple; a new window begins at every `step`-th item.
 
     >>> list(make_sliding(3)("abcde"))
@@ -159,7 +155,7 @@ def make_sliding(
             else:
                 yield from _neighbours(it, width)
 
-    return Stage(run, "transform", "make_sliding", width, **({} if stride == 1 else {"step": stride}))
+    return TuplesStage(run, "transform", "make_sliding", width, **({} if stride == 1 else {"step": stride}))
 
 
 def _apart(it: Iterator[T], width: int, stride: int) -> Iterator[tuple[T, ...]]:

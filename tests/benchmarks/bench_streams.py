@@ -193,6 +193,14 @@ def jobs(n: int) -> Iterator[Job]:
         "the same five nested by hand",
         1.15,
     )
+    traced = five.traced()
+    yield Job(
+        "a pipeline of five generators, traced()",
+        lambda: traced(),
+        lambda: fenced(mapped(kept(mapped(numbers()))), n),
+        "the same five nested by hand",
+        2.2,
+    )
 
 
 def ratio(job: Job, rounds: int) -> tuple[float, float]:
