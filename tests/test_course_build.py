@@ -22,7 +22,15 @@ from funcpipe_rag.course.build import build_lesson, notebook_path
 from funcpipe_rag.course.commands import app
 from funcpipe_rag.course.editions import Edition
 from funcpipe_rag.course.fingerprint import FACE, fingerprint, rooms_of
-from funcpipe_rag.course.lessons import Lesson, LessonError, find_lessons, find_places, read_lesson
+from funcpipe_rag.course.lessons import (
+    Lesson,
+    LessonError,
+    find_lessons,
+    find_pages,
+    find_places,
+    read_lesson,
+    read_page,
+)
 from funcpipe_rag.course.progression import Registries, dangling, progression_map
 from funcpipe_rag.course.running import tidied
 
@@ -297,7 +305,10 @@ def test_an_edited_lesson_is_named_and_then_built(clone: SimpleNamespace) -> Non
     [
         (lambda path: path.unlink(), "not built yet"),
         (lambda path: path.write_text("{"), "is no notebook that can be read"),
-        (lambda path: shutil.copy(path, path.with_name("02-old.ipynb")), "02-old.ipynb: no lesson makes it"),
+        (
+            lambda path: shutil.copy(path, path.with_name("02-old.ipynb")),
+            "02-old.ipynb: no page of modules/ makes it",
+        ),
     ],
     ids=["missing", "broken", "stray"],
 )
@@ -434,9 +445,9 @@ def test_a_lesson_that_is_not_there_is_answered_with_those_that_are(clone: Simpl
     result = course("build", "M03C99")
     assert result.exit_code == 1
     assert result.stderr == "error      no lesson M03C99; there are: M99C01\n"
-    Path("modules/99-tiny/notes.md").write_text("# Notes\n")
-    assert "modules/99-tiny/notes.md: a lesson is named" in course("build").stderr
-    Path("modules/99-tiny/notes.md").rename("modules/99-tiny/01-tiny.md")
+    Path("modules/99-tiny/2.md").write_text("# Notes\n")
+    assert "modules/99-tiny/2.md: a lesson is named" in course("build").stderr
+    Path("modules/99-tiny/2.md").rename("modules/99-tiny/01-tiny.md")
     assert "01-tiny.md: M99C01 is modules/99-tiny/01-small.md already" in course("build").stderr
 
 
@@ -461,6 +472,102 @@ def test_lessons_are_found_from_a_clone_and_from_a_wheel(
     assert places.clone is None
     assert [lesson.id for lesson in find_lessons(places.modules)] == ["M99C01"]
     assert "say --out DIR" in course("build").stderr
+
+
+PAGE = """---
+jupytext:
+  notebook_metadata_filter: page,-jupytext.text_representation.jupytext_version
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+page:
+  title: Streams at work
+  functions: [make_chain]
+  browser: yes
+---
+
+# Streams at work
+
+M99C01 comes first.
+"""
+CODE = "\n```{code-cell}\n6 * 7\n```\n"
+
+
+def test_a_page_is_built_checked_and_missed(clone: SimpleNamespace) -> None:
+    folder = clone.source.parent
+    (folder / "gallery.md").write_text(PAGE + CODE)
+    (folder / "index.md").write_text(PAGE.replace("  functions: [make_chain]\n", ""))
+    assert [page.id for page in find_pages(Path("modules"))] == ["M99-index", "M99C01", "M99-gallery"]
+    assert [lesson.id for lesson in find_lessons(Path("modules"))] == ["M99C01"]
+    missed = course("build", "--check").stderr
+    assert "index.ipynb: not built yet" in missed
+    assert "gallery.ipynb: not built yet" in missed
+
+    assert course("build").stdout.endswith("in step    3 notebooks: 2 built, 1 unchanged\n")
+    gallery = nbformat.read("notebooks/99-tiny/gallery.ipynb", as_version=4)
+    assert [cell.id for cell in gallery.cells] == ["M99-gallery-01", "M99-gallery-02"]
+    assert outputs(gallery)["M99-gallery-02"][0].data["text/plain"] == "42"
+    assert gallery.metadata.funcpipe_rag.page == "M99-gallery"
+    index = nbformat.read("notebooks/99-tiny/index.ipynb", as_version=4)
+    assert [cell.cell_type for cell in index.cells] == ["markdown"]
+    nbformat.validate(index)
+    assert course("build", "--check").exit_code == 0
+
+    (folder / "gallery.md").unlink()
+    stray = course("build", "--check")
+    assert stray.exit_code == 1
+    assert "gallery.ipynb: no page of modules/ makes it; delete it" in stray.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "gallery",
+            PAGE + CODE.replace("}\n", "}\n:tags: [exercise]\n\n"),
+            "24: cell M99-gallery-02: exercises",
+        ),
+        ("index", PAGE + CODE, "22: cell M99-index-02: index.md is Markdown alone"),
+        (
+            "gallery",
+            PAGE.replace("page:\n", "lesson:\n"),
+            "1: the YAML header has no `page:` block; a lesson's name",
+        ),
+        (
+            "gallery",
+            PAGE.replace("browser: yes", "browser: 7"),
+            "14: header: `browser` wants yes or no, got 7",
+        ),
+        (
+            "gallery",
+            PAGE.replace("  browser", "  laws: []\n  browser"),
+            "14: header: `laws` is no key of a page",
+        ),
+        ("gallery", PAGE + CODE.replace("6", "six"), "22: cell M99-gallery-02: NameError"),
+    ],
+)
+def test_a_page_out_of_order_is_refused_by_line(tmp_path: Path, name: str, text: str, said: str) -> None:
+    path = lay_out(tmp_path, LESSON).with_name(f"{name}.md")
+    path.write_text(text)
+    with pytest.raises(LessonError, match=re.escape(f"{path}:{said}")):
+        build_lesson(read_page(path), tmp_path / "out")
+
+
+def test_a_page_has_its_place_on_the_map(tmp_path: Path) -> None:
+    path = lay_out(tmp_path, LESSON).with_name("gallery.md")
+    path.write_text(PAGE)
+    path.with_name("index.md").write_text(PAGE.replace("M99C01", "Something else"))
+    pages = find_pages(tmp_path / "modules")
+    row = "| [M99-gallery Streams at work](notebooks/99-tiny/gallery.ipynb) ([source](modules/99-tiny/gallery.md)) | `make_chain` |"
+    assert row in progression_map(pages, KNOWN).splitlines()
+    said = "\n".join(map(str, dangling(pages, KNOWN)))
+    assert f"{path}:13: functions: no test names make_chain or a law of it" in said
+    index = path.with_name("index.md")
+    assert f"{index}:12: title: M99C01 is a lesson of this module; name it on this page" in said
 
 
 SMALL_LAW = SimpleNamespace(id="small-stays-small")

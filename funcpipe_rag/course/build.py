@@ -12,37 +12,37 @@ from typing import TYPE_CHECKING
 
 from funcpipe_rag.course.editions import Edition, notebook_of
 from funcpipe_rag.course.fingerprint import fingerprint
-from funcpipe_rag.course.lessons import Lesson, shown
+from funcpipe_rag.course.lessons import Page, shown
 from funcpipe_rag.course.running import run
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 
-def notebook_path(lesson: Lesson, out: Path) -> Path:
-    """Where a lesson's notebook stands: OUT/NN-slug/CC-slug.ipynb."""
-    return out / lesson.path.parent.name / f"{lesson.path.stem}.ipynb"
+def notebook_path(page: Page, out: Path) -> Path:
+    """Where a page's notebook stands: OUT/NN-slug/CC-slug.ipynb."""
+    return out / page.path.parent.name / f"{page.path.stem}.ipynb"
 
 
 def build_lesson(
-    lesson: Lesson,
+    page: Page,
     out: Path,
     *,
     edition: Edition = Edition.learner,
     force: bool = False,
     on_cell: Callable[[int], object] = lambda done: None,
 ) -> bool:
-    """Build one lesson's notebook, run it and keep its outputs; False when it was in step already.
+    """Build the notebook of one lesson or page, run it and keep its outputs; False when it was in step already.
 
     With `force` it is built all the same, and equals the old one byte for byte: a cell tagged
     `nbval-ignore-output` keeps its stored output while the fingerprint is unchanged.
     """
-    path = notebook_path(lesson, out)
-    notebook = notebook_of(lesson, edition, fingerprint=fingerprint(lesson))
+    path = notebook_path(page, out)
+    notebook = notebook_of(page, edition, fingerprint=fingerprint(page))
     in_step = not _differences(notebook, path)
     if in_step and not force:
         return False
-    run(notebook, lesson, edition, on_cell=on_cell)
+    run(notebook, page, edition, on_cell=on_cell)
     if in_step:
         for new, old in zip(notebook.cells, _read(path).cells, strict=True):
             if "nbval-ignore-output" in new.metadata.get("tags", ()):
@@ -51,16 +51,14 @@ def build_lesson(
     return True
 
 
-def differences(lesson: Lesson, out: Path, *, edition: Edition = Edition.learner) -> list[str]:
-    """How a lesson's notebook differs from its source, found without running it; none when in step."""
-    return _differences(
-        notebook_of(lesson, edition, fingerprint=fingerprint(lesson)), notebook_path(lesson, out)
-    )
+def differences(page: Page, out: Path, *, edition: Edition = Edition.learner) -> list[str]:
+    """How a page's notebook differs from its source, found without running it; none when in step."""
+    return _differences(notebook_of(page, edition, fingerprint=fingerprint(page)), notebook_path(page, out))
 
 
-def strays(lessons: Iterable[Lesson], out: Path) -> list[Path]:
-    """The notebooks that no lesson makes."""
-    made = {notebook_path(lesson, out) for lesson in lessons}
+def strays(pages: Iterable[Page], out: Path) -> list[Path]:
+    """The notebooks that no page makes."""
+    made = {notebook_path(page, out) for page in pages}
     return sorted(path for path in out.glob("[0-9][0-9]-*/*.ipynb") if path not in made)
 
 

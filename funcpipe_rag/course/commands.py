@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from funcpipe_rag.course.editions import Edition, cells_of
-from funcpipe_rag.course.lessons import Lesson, LessonError, Places, find_lessons, find_places, shown
+from funcpipe_rag.course.lessons import Lesson, LessonError, Page, Places, find_pages, find_places, shown
 
 app = typer.Typer(no_args_is_help=True, help="Lessons: build the notebooks, write the progression map.")
 
@@ -23,7 +23,9 @@ app = typer.Typer(no_args_is_help=True, help="Lessons: build the notebooks, writ
 def build(
     lessons: Annotated[
         list[str] | None,
-        typer.Argument(metavar="LESSON", help="M03C07, M03 or a file of modules/; all when none is named."),
+        typer.Argument(
+            metavar="LESSON", help="M03C07, M03, M03-gallery or a file of modules/; all when none is named."
+        ),
     ] = None,
     edition: Annotated[
         Edition, typer.Option(help="learner: no solutions; solved; instructor: every cell.")
@@ -36,11 +38,11 @@ def build(
         bool, typer.Option("--check", help="Write and run nothing; exit 1 when a notebook is not in step.")
     ] = False,
 ) -> None:
-    """Build notebooks from modules/: run every lesson that has changed and keep its outputs."""
+    """Build notebooks from modules/: run every lesson and page that has changed and keep its outputs."""
     with _said_plainly():
         places = find_places()
         folder = _out_folder(places, edition, out)
-        chosen = find_lessons(places.modules, lessons or ())
+        chosen = find_pages(places.modules, lessons or ())
         if not chosen:
             raise LessonError(f"{shown(places.modules)} holds no lesson yet")
         if check:
@@ -65,22 +67,23 @@ def map_(
         places = find_places()
         if places.clone is None:
             raise LessonError("the progression map is part of a clone: run this inside one")
-        lessons = find_lessons(places.modules)
+        pages = find_pages(places.modules)
+        lessons = _counted(sum(isinstance(page, Lesson) for page in pages), "lesson")
         known = registries(places.clone)
-        if errors := list(dangling(lessons, known)):
+        if errors := list(dangling(pages, known)):
             for error in errors:
                 typer.echo(f"error      {error}", err=True)
             raise typer.Exit(1)
-        page = places.clone / "progression-map.md"
-        text = progression_map(lessons, known)
-        old = page.read_text(encoding="utf-8") if page.exists() else ""
+        path = places.clone / "progression-map.md"
+        text = progression_map(pages, known)
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
         if text == old:
-            typer.echo(f"in step    {shown(page)}, {_counted(len(lessons), 'lesson')}")
+            typer.echo(f"in step    {shown(path)}, {lessons}")
         elif check:
-            _out_of_step([f"{shown(page)}: differs from the lessons"], "funcpipe-rag course map")
+            _out_of_step([f"{shown(path)}: differs from the lessons"], "funcpipe-rag course map")
         else:
-            page.write_text(text, encoding="utf-8", newline="\n")
-            typer.echo(f"wrote      {shown(page)}, {_counted(len(lessons), 'lesson')}")
+            path.write_text(text, encoding="utf-8", newline="\n")
+            typer.echo(f"wrote      {shown(path)}, {lessons}")
 
 
 @contextmanager
@@ -108,12 +111,12 @@ def _out_folder(places: Places, edition: Edition, out: Path | None) -> Path:
     return out or places.notebooks
 
 
-def _check(chosen: list[Lesson], folder: Path, edition: Edition, *, everything: bool, again: str) -> None:
+def _check(chosen: list[Page], folder: Path, edition: Edition, *, everything: bool, again: str) -> None:
     from funcpipe_rag.course.build import differences, strays
 
-    said = [line for lesson in chosen for line in differences(lesson, folder, edition=edition)]
+    said = [line for page in chosen for line in differences(page, folder, edition=edition)]
     if everything:
-        said += [f"{shown(path)}: no lesson makes it; delete it" for path in strays(chosen, folder)]
+        said += [f"{shown(path)}: no page of modules/ makes it; delete it" for path in strays(chosen, folder)]
     if said:
         _out_of_step(said, again)
     typer.echo(f"in step    {_counted(len(chosen), 'notebook')} in {shown(folder)}")
@@ -126,36 +129,36 @@ def _out_of_step(differences: list[str], again: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _build(chosen: list[Lesson], folder: Path, edition: Edition, *, force: bool) -> None:
+def _build(chosen: list[Page], folder: Path, edition: Edition, *, force: bool) -> None:
     from funcpipe_rag.course.build import build_lesson, notebook_path
 
     built = 0
     with _progress(chosen, edition) as told:
-        for lesson in chosen:
+        for page in chosen:
             start = time.perf_counter()
-            if build_lesson(lesson, folder, edition=edition, force=force, on_cell=partial(told, lesson)):
+            if build_lesson(page, folder, edition=edition, force=force, on_cell=partial(told, page)):
                 built += 1
                 seconds = time.perf_counter() - start
-                typer.echo(f"built      {shown(notebook_path(lesson, folder))} ({seconds:.1f} s)")
+                typer.echo(f"built      {shown(notebook_path(page, folder))} ({seconds:.1f} s)")
     unchanged = len(chosen) - built
     typer.echo(f"in step    {_counted(len(chosen), 'notebook')}: {built} built, {unchanged} unchanged")
 
 
 @contextmanager
-def _progress(chosen: list[Lesson], edition: Edition) -> Iterator[Callable[[Lesson, int], object]]:
-    """One bar over the cells of all lessons where somebody watches; nothing where the output is piped."""
+def _progress(chosen: list[Page], edition: Edition) -> Iterator[Callable[[Page, int], object]]:
+    """One bar over the cells of all pages where somebody watches; nothing where the output is piped."""
     if not sys.stdout.isatty():
-        yield lambda lesson, done: None
+        yield lambda page, done: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    cells = [len(cells_of(lesson, edition)) for lesson in chosen]
-    before = {lesson.id: total for lesson, total in zip(chosen, accumulate(cells, initial=0), strict=False)}
+    cells = [len(cells_of(page, edition)) for page in chosen]
+    before = {page.id: total for page, total in zip(chosen, accumulate(cells, initial=0), strict=False)}
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task("course build", total=sum(cells))
-        yield lambda lesson, done: progress.update(
-            task, description=f"{lesson.id} {lesson.title}", completed=before[lesson.id] + done
+        yield lambda page, done: progress.update(
+            task, description=f"{page.id} {page.title}", completed=before[page.id] + done
         )
 
 

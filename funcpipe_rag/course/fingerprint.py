@@ -1,7 +1,7 @@
 """What a notebook was made from, as one number: equal fingerprints mean that there is nothing to build.
 
-It covers the lesson, its exercises, the field notes, and the source of every room that the lesson can
-reach. Comments and blank lines of that source do not count; docstrings do, because a lesson may show them.
+It covers the page, its exercises, the field notes, and the source of every room that the page can
+reach. Comments and blank lines of that source do not count; docstrings do, because a page may show them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import funcpipe_rag
-from funcpipe_rag.course.lessons import Lesson
+from funcpipe_rag.course.lessons import Page
 
 ROOMS = {
     "streams": (),
@@ -30,10 +30,10 @@ FACE = ("streams", "aio", "rag")
 NO_PART_OF_A_NOTEBOOK = {"commands.py", "progression.py"}
 
 
-def fingerprint(lesson: Lesson, *, package: Path = Path(funcpipe_rag.__file__).parent) -> str:
-    """The sha256 of all that decides what a lesson's notebook holds, the builder's own source included."""
+def fingerprint(page: Page, *, package: Path = Path(funcpipe_rag.__file__).parent) -> str:
+    """The sha256 of all that decides what a page's notebook holds, the builder's own source included."""
     digest = hashlib.sha256()
-    for name, content in _parts(lesson, package):
+    for name, content in _parts(page, package):
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
@@ -61,15 +61,15 @@ def rooms_of(code: str) -> set[str]:
     return reached
 
 
-def _parts(lesson: Lesson, package: Path) -> Iterator[tuple[str, bytes]]:
-    yield lesson.id, lesson.text.encode()
+def _parts(page: Page, package: Path) -> Iterator[tuple[str, bytes]]:
+    yield page.id, page.text.encode()
     builder = [package / "course" / f"{name}.py" for name in ("lessons", "editions", "running", "build")]
-    code = "\n".join(cell.source for cell in lesson.cells if cell.kind == "code")
+    code = "\n".join(cell.source for cell in page.cells if cell.kind == "code")
     paths = set(builder)
     if "funcpipe_rag" in code:
         paths.add(package / "__init__.py")
     for room in rooms_of(code):
-        paths.update(path for path in (package / room).rglob("*.py") if _counts(path, lesson))
+        paths.update(path for path in (package / room).rglob("*.py") if _counts(path, page))
     for path in sorted(paths):
         source = _without_comments(path.read_text(encoding="utf-8"))
         yield path.relative_to(package).as_posix(), source.encode()
@@ -78,10 +78,10 @@ def _parts(lesson: Lesson, package: Path) -> Iterator[tuple[str, bytes]]:
             yield path.relative_to(package).as_posix(), path.read_bytes().replace(b"\r\n", b"\n")
 
 
-def _counts(path: Path, lesson: Lesson) -> bool:
+def _counts(path: Path, page: Page) -> bool:
     """Another lesson's exercises are no concern of this one."""
     if path.parent.name == "exercises" and (other := re.match(r"m\d\dc\d\d", path.stem)):
-        return other[0] == lesson.id.lower()
+        return other[0] == page.id.lower()
     return not (path.parent.name == "course" and path.name in NO_PART_OF_A_NOTEBOOK)
 
 

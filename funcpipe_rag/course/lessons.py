@@ -1,6 +1,6 @@
-"""Lessons as data: where they live, what a header says, which line each cell stands on.
+"""Lessons and pages as data: where they live, what a header says, which line each cell stands on.
 
-A lesson is MyST Markdown that jupytext reads as a notebook. This file adds what jupytext leaves open:
+Both are MyST Markdown that jupytext reads as a notebook. This file adds what jupytext leaves open:
 a header that must be whole, tags that must be known, and an exercise that is followed by its solution.
 """
 
@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 TAGS = frozenset({"exercise", "solution", "instructor", "nbval-ignore-output", "raises-exception"})
 SHIPPED = Path(__file__).parent / "shipped"
@@ -50,26 +53,34 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """A lesson's header, its cells and its text."""
+class Page:
+    """What becomes a notebook. A page that is no lesson bears no number and asks for nothing: a module's
+    index.md, or its gallery.md.
+    """
 
     path: Path
     text: str = field(repr=False)
     cells: tuple[Cell, ...] = field(repr=False)
     id: str
     title: str
-    read_minutes: int
-    exercise_minutes: int
-    requires: tuple[str, ...]
-    requires_planned: tuple[str, ...]
     functions: tuple[str, ...]
-    laws: tuple[str, ...]
-    exercises: tuple[str, ...]
     browser: bool
 
     def line_of(self, key: str, item: str = "") -> int:
         """The line of the file on which the header's `key` names `item`."""
         return _header_line(self.text, key, item)
+
+
+@dataclass(frozen=True)
+class Lesson(Page):
+    """A page with a number, a place in the order, exercises, and the minutes that all this takes."""
+
+    read_minutes: int
+    exercise_minutes: int
+    requires: tuple[str, ...]
+    requires_planned: tuple[str, ...]
+    laws: tuple[str, ...]
+    exercises: tuple[str, ...]
 
 
 def find_places(start: Path | None = None) -> Places:
@@ -93,52 +104,49 @@ def _is_ours(pyproject: Path) -> bool:
     return bool(project.get("name") == "funcpipe-rag")
 
 
-def find_lessons(modules: Path, wanted: Sequence[str] = ()) -> list[Lesson]:
-    """Read the lessons of `modules` in teaching order: all, or those that `wanted` names.
+def find_pages(modules: Path, wanted: Sequence[str] = ()) -> list[Page]:
+    """Read what `modules` holds in reading order (a module's index, its lessons, its other pages): all, or what
+    `wanted` names.
 
-    A lesson is named by its id (M03C07), its module (M03) or its path.
+    A lesson is named by its id (M03C07), a page by its own (M03-gallery), both by their module (M03) or path.
     """
-    paths: list[Path] = []
-    for path in sorted(modules.glob("*/*.md")):
-        if path.name == "index.md":
-            continue
-        if not re.fullmatch(r"\d\d-[\w-]+/\d\d-[\w-]+\.md", f"{path.parent.name}/{path.name}"):
-            raise LessonError("a lesson is named modules/NN-slug/CC-slug.md", path=path)
-        if paths and _id_from(paths[-1]) == _id_from(path):
-            raise LessonError(f"{_id_from(path)} is {shown(paths[-1])} already", path=path)
-        paths.append(path)
-    chosen = set()
-    for want in wanted:
-        found = {p for p in paths if _id_from(p).startswith(want.upper()) or p == Path(want).resolve()}
-        if not found:
-            raise LessonError(f"no lesson {want}; there are: {', '.join(map(_id_from, paths)) or 'none yet'}")
-        chosen |= found
-    return [read_lesson(path) for path in paths if path in chosen or not wanted]
+    return [read_page(path) for path in _chosen(modules, wanted, _is_any)]
+
+
+def find_lessons(modules: Path, wanted: Sequence[str] = ()) -> list[Lesson]:
+    """Read the lessons of `modules` in teaching order: all, or those that `wanted` names."""
+    return [read_lesson(path) for path in _chosen(modules, wanted, _is_numbered)]
+
+
+def read_page(path: Path) -> Page:
+    """Read one file of modules/: a lesson when its name begins with a number, a plain page otherwise.
+
+    Raises LessonError with file and line when the header is not in order, when a plain page holds an exercise,
+    or when index.md holds code.
+    """
+    if _is_numbered(path):
+        return read_lesson(path)
+    text, notebook = _read(path)
+    header = _checked_header(path, text, notebook.metadata.get("page"), "page")
+    page = Page(
+        path=path, text=text, cells=_cells(text, notebook, _id_from(path)), id=_id_from(path), **header
+    )
+    _check_tags(path, page.cells)
+    for cell in page.cells:
+        if cell.tags & {"exercise", "solution"}:
+            raise LessonError(f"cell {cell.id}: exercises stand in lessons", path=path, line=cell.line)
+        if path.name == "index.md" and cell.kind != "markdown":
+            raise LessonError(f"cell {cell.id}: index.md is Markdown alone", path=path, line=cell.line)
+    return page
 
 
 def read_lesson(path: Path) -> Lesson:
     """Read one lesson. Raises LessonError with file and line when header, tags or pairs are not in order."""
-    from jupytext.myst import myst_to_notebook
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        notebook = myst_to_notebook(text, add_source_map=True)
-    except Exception as error:  # jupytext's own, yaml's, or the system's
-        raise _unreadable(path, error) from None
-    header = _checked_header(path, text, notebook.metadata.get("lesson"))
-    cells = tuple(
-        Cell(
-            id=f"{header['id']}-{number:02d}",
-            kind=cell.cell_type,
-            source=cell.source,
-            metadata=dict(cell.metadata),
-            line=_first_line(text.splitlines(), start, cell.source.splitlines()),
-        )
-        for number, (cell, start) in enumerate(
-            zip(notebook.cells, notebook.metadata.source_map, strict=True), start=1
-        )
-    )
-    _check_cells(path, cells)
+    text, notebook = _read(path)
+    header = _checked_header(path, text, notebook.metadata.get("lesson"), "lesson")
+    cells = _cells(text, notebook, header["id"])
+    _check_tags(path, cells)
+    _check_pairs(path, cells)
     minutes = header.pop("minutes")
     return Lesson(
         path=path,
@@ -158,8 +166,65 @@ def shown(path: Path) -> str:
         return str(path)
 
 
+def _chosen(modules: Path, wanted: Sequence[str], kind: Callable[[Path], bool]) -> list[Path]:
+    taken: dict[str, Path] = {}
+    for path in sorted(modules.glob("*/*.md"), key=lambda p: (p.parent, p.name != "index.md", p.name)):
+        if not re.fullmatch(r"\d\d-[\w-]+/(\d\d-[\w-]+|[a-z][\w-]*)\.md", f"{path.parent.name}/{path.name}"):
+            raise LessonError(
+                "a lesson is named modules/NN-slug/CC-slug.md, a page modules/NN-slug/slug.md", path=path
+            )
+        if (name := _id_from(path)) in taken:
+            raise LessonError(f"{name} is {shown(taken[name])} already", path=path)
+        taken[name] = path
+    known = {name: path for name, path in taken.items() if kind(path)}
+    chosen = set()
+    for want in wanted:
+        found = {
+            path
+            for name, path in known.items()
+            if name.upper().startswith(want.upper()) or path == Path(want).resolve()
+        }
+        if not found:
+            raise LessonError(f"no lesson {want}; there are: {', '.join(known) or 'none yet'}")
+        chosen |= found
+    return [path for path in known.values() if path in chosen or not wanted]
+
+
+def _is_any(path: Path) -> bool:
+    return True
+
+
+def _is_numbered(path: Path) -> bool:
+    return path.name[0].isdigit()
+
+
 def _id_from(path: Path) -> str:
-    return f"M{path.parent.name[:2]}C{path.name[:2]}"
+    module = f"M{path.parent.name[:2]}"
+    return f"{module}C{path.name[:2]}" if _is_numbered(path) else f"{module}-{path.stem}"
+
+
+def _read(path: Path) -> tuple[str, NotebookNode]:
+    from jupytext.myst import myst_to_notebook
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, myst_to_notebook(text, add_source_map=True)
+    except Exception as error:  # jupytext's own, yaml's, or the system's
+        raise _unreadable(path, error) from None
+
+
+def _cells(text: str, notebook: NotebookNode, id: str) -> tuple[Cell, ...]:
+    numbered = enumerate(zip(notebook.cells, notebook.metadata.source_map, strict=True), start=1)
+    return tuple(
+        Cell(
+            id=f"{id}-{number:02d}",
+            kind=cell.cell_type,
+            source=cell.source,
+            metadata=dict(cell.metadata),
+            line=_first_line(text.splitlines(), start, cell.source.splitlines()),
+        )
+        for number, (cell, start) in numbered
+    )
 
 
 def _unreadable(path: Path, error: Exception) -> LessonError:
@@ -172,38 +237,58 @@ def _unreadable(path: Path, error: Exception) -> LessonError:
     return LessonError(f"cannot be read: {' '.join(message.split())}", path=path, line=line)
 
 
-def _checked_header(path: Path, text: str, lesson: object) -> dict[str, Any]:
+_NAMES, _MINUTES, _ANSWER, _TEXT = "a list of names", "{read: N, exercises: N}", "yes or no", "text"
+_KEYS = {
+    "lesson": {
+        "id": _TEXT,
+        "title": _TEXT,
+        "minutes": _MINUTES,
+        "requires": _NAMES,
+        "requires_planned": _NAMES,
+        "functions": _NAMES,
+        "laws": _NAMES,
+        "exercises": _NAMES,
+        "browser": _ANSWER,
+    },
+    "page": {"title": _TEXT, "functions": _NAMES, "browser": _ANSWER},
+}
+_MAY_BE_LEFT_OUT = {"lesson": "requires_planned", "page": "functions"}
+
+
+def _checked_header(path: Path, text: str, block: object, kind: str) -> dict[str, Any]:
     """The header with every key there, of the right type, and the id that the file's name promises."""
 
-    def wrong(message: str, key: str = "lesson", item: str = "") -> LessonError:
-        return LessonError(message, path=path, line=_header_line(text, key, item))
+    def wrong(message: str, key: str = kind) -> LessonError:
+        return LessonError(message, path=path, line=_header_line(text, key, ""))
 
-    if not isinstance(lesson, dict):
-        raise wrong("the YAML header has no `lesson:` block")
-    lists = ("requires", "requires_planned", "functions", "laws", "exercises")
-    header = {"requires_planned": [], **lesson}
-    for key in ("id", "title", "minutes", *lists, "browser"):
+    if not isinstance(block, dict):
+        hint = "" if kind == "lesson" else "; a lesson's name begins with its number: CC-slug.md"
+        raise wrong(f"the YAML header has no `{kind}:` block{hint}")
+    keys = _KEYS[kind]
+    header = {_MAY_BE_LEFT_OUT[kind]: [], **block}
+    for key, wanted in keys.items():
         if key not in header:
-            raise wrong(f"header: `{key}` is missing" + (f" (for none: `{key}: []`)" if key in lists else ""))
-        value = header[key]
-        if key in lists:
-            if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-                raise wrong(f"header: `{key}` wants a list of names, got {value!r}", key)
-            header[key] = tuple(value)
-        elif key == "minutes":
-            if not (isinstance(value, dict) and set(value) == {"read", "exercises"}) or not all(
-                isinstance(count, int) for count in value.values()
-            ):
-                raise wrong(f"header: `minutes` wants {{read: N, exercises: N}}, got {value!r}", key)
-        elif not isinstance(value, bool if key == "browser" else str):
             raise wrong(
-                f"header: `{key}` wants {'yes or no' if key == 'browser' else 'text'}, got {value!r}", key
+                f"header: `{key}` is missing" + (f" (for none: `{key}: []`)" if wanted is _NAMES else "")
             )
-    if unknown := set(header) - {"id", "title", "minutes", *lists, "browser"}:
-        raise wrong(f"header: `{min(unknown)}` is no key of a lesson", min(unknown))
-    if header["id"] != _id_from(path):
+        if not _fits(header[key], wanted):
+            raise wrong(f"header: `{key}` wants {wanted}, got {header[key]!r}", key)
+        if wanted is _NAMES:
+            header[key] = tuple(header[key])
+    if unknown := set(header) - set(keys):
+        raise wrong(f"header: `{min(unknown)}` is no key of a {kind}", min(unknown))
+    if kind == "lesson" and header["id"] != _id_from(path):
         raise wrong(f"header: a file of this name holds lesson {_id_from(path)}, not {header['id']}", "id")
     return header
+
+
+def _fits(value: object, wanted: str) -> bool:
+    if wanted is _NAMES:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if wanted is _MINUTES:
+        counts = value.values() if isinstance(value, dict) and set(value) == {"read", "exercises"} else [None]
+        return all(isinstance(count, int) for count in counts)
+    return isinstance(value, bool if wanted is _ANSWER else str)
 
 
 def _header_line(text: str, key: str, item: str) -> int:
@@ -224,9 +309,8 @@ def _first_line(lines: list[str], start: int, source: list[str]) -> int:
     return start
 
 
-def _check_cells(path: Path, cells: Iterable[Cell]) -> None:
-    """A tag that nobody knows could hand out a solution; so could a solution that has lost its exercise."""
-    starter: Cell | None = None
+def _check_tags(path: Path, cells: Iterable[Cell]) -> None:
+    """A tag that nobody knows could hand out a solution."""
     for cell in cells:
         tags = cell.metadata.get("tags", [])
         if not isinstance(tags, list) or not TAGS.issuperset(tags):
@@ -235,9 +319,15 @@ def _check_cells(path: Path, cells: Iterable[Cell]) -> None:
                 path=path,
                 line=cell.line,
             )
-        if "exercise" in tags and cell.kind != "code":
+
+
+def _check_pairs(path: Path, cells: Iterable[Cell]) -> None:
+    """A solution that has lost its exercise could be handed out."""
+    starter: Cell | None = None
+    for cell in cells:
+        if "exercise" in cell.tags and cell.kind != "code":
             raise LessonError(f"cell {cell.id}: an exercise is a code cell", path=path, line=cell.line)
-        solution = cell.kind == "code" and "solution" in tags
+        solution = cell.kind == "code" and "solution" in cell.tags
         if starter and not solution:
             break
         if solution and not starter:
@@ -246,7 +336,7 @@ def _check_cells(path: Path, cells: Iterable[Cell]) -> None:
                 path=path,
                 line=cell.line,
             )
-        starter = cell if "exercise" in tags else None
+        starter = cell if "exercise" in cell.tags else None
     if starter:
         raise LessonError(
             f"cell {starter.id}: an exercise is followed at once by its solution cell",

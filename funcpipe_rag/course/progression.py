@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import funcpipe_rag
-from funcpipe_rag.course.lessons import Lesson, LessonError
+from funcpipe_rag.course.lessons import Lesson, LessonError, Page
 
 
 class Law(Protocol):
@@ -69,39 +69,56 @@ def registries(clone: Path) -> Registries:
     return Registries(laws_of, EXERCISES, tests)
 
 
-def dangling(lessons: Sequence[Lesson], known: Registries) -> Iterator[LessonError]:
+def dangling(pages: Sequence[Page], known: Registries) -> Iterator[LessonError]:
     """Whatever a header names and nobody knows, or the other way round; each with its file and line."""
-    ids = {lesson.id for lesson in lessons}
-    for lesson in lessons:
-
-        def wrong(key: str, item: str, message: str, lesson: Lesson = lesson) -> LessonError:
-            return LessonError(f"{key}: {message}", path=lesson.path, line=lesson.line_of(key, item))
-
-        for need in lesson.requires:
-            if need not in ids and need not in lesson.requires_planned:
-                yield wrong("requires", need, f"no lesson {need}; one still to come goes in requires_planned")
-        for need in lesson.requires_planned:
-            if need in ids:
-                yield wrong("requires_planned", need, f"lesson {need} is here; it goes in requires")
-        for name in lesson.functions:
+    lessons = [page for page in pages if isinstance(page, Lesson)]
+    for page in pages:
+        for name in page.functions:
             if not hasattr(funcpipe_rag, name):
-                yield wrong("functions", name, f"funcpipe_rag has no {name}")
+                yield _wrong(page, "functions", name, f"funcpipe_rag has no {name}")
             elif not known.tests_naming([name, *(law.id for law in known.laws_of(name))]):
-                yield wrong("functions", name, f"no test names {name} or a law of it")
-        about = {law.id for name in lesson.functions for law in known.laws_of(name)}
-        for law in lesson.laws:
-            if law not in about:
-                yield wrong("laws", law, f"no law {law} about a function of this lesson")
-        for exercise in lesson.exercises:
-            if exercise not in known.exercises:
-                yield wrong("exercises", exercise, f"funcpipe_rag.course.exercises has no {exercise}")
-        for exercise in known.exercises:
-            if exercise.startswith(lesson.id.lower()) and exercise not in lesson.exercises:
-                yield wrong("exercises", "", f"{exercise} is an exercise of this lesson; name it here")
+                yield _wrong(page, "functions", name, f"no test names {name} or a law of it")
+        if isinstance(page, Lesson):
+            yield from _dangling_in(page, {lesson.id for lesson in lessons}, known)
+        elif page.path.name == "index.md":
+            for lesson in lessons:
+                if lesson.path.parent == page.path.parent and lesson.id not in page.text:
+                    yield _wrong(
+                        page, "title", "", f"{lesson.id} is a lesson of this module; name it on this page"
+                    )
 
 
-def progression_map(lessons: Sequence[Lesson], known: Registries) -> str:
-    """The page itself, as Markdown: a table of lessons, then a table of functions for each lesson."""
+def _dangling_in(lesson: Lesson, ids: Collection[str], known: Registries) -> Iterator[LessonError]:
+    for need in lesson.requires:
+        if need not in ids and need not in lesson.requires_planned:
+            yield _wrong(
+                lesson, "requires", need, f"no lesson {need}; one still to come goes in requires_planned"
+            )
+    for need in lesson.requires_planned:
+        if need in ids:
+            yield _wrong(lesson, "requires_planned", need, f"lesson {need} is here; it goes in requires")
+    about = {law.id for name in lesson.functions for law in known.laws_of(name)}
+    for law in lesson.laws:
+        if law not in about:
+            yield _wrong(lesson, "laws", law, f"no law {law} about a function of this lesson")
+    for exercise in lesson.exercises:
+        if exercise not in known.exercises:
+            yield _wrong(lesson, "exercises", exercise, f"funcpipe_rag.course.exercises has no {exercise}")
+    for exercise in known.exercises:
+        if exercise.startswith(lesson.id.lower()) and exercise not in lesson.exercises:
+            yield _wrong(lesson, "exercises", "", f"{exercise} is an exercise of this lesson; name it here")
+
+
+def _wrong(page: Page, key: str, item: str, message: str) -> LessonError:
+    return LessonError(f"{key}: {message}", path=page.path, line=page.line_of(key, item))
+
+
+def progression_map(pages: Sequence[Page], known: Registries) -> str:
+    """The page itself, as Markdown: a table of lessons, one of the other pages, then one of functions for each
+    lesson.
+    """
+    lessons = [page for page in pages if isinstance(page, Lesson)]
+    others = [page for page in pages if not isinstance(page, Lesson)]
     lines = [
         "# Progression map",
         "",
@@ -111,6 +128,9 @@ def progression_map(lessons: Sequence[Lesson], known: Registries) -> str:
         "|---|---|---|---|---|---|",
     ]
     lines += [_row(_lesson_cells(lesson)) for lesson in lessons]
+    if others:
+        lines += ["", "| beside the lessons | functions |", "|---|---|"]
+        lines += [_row([_link(page), ", ".join(f"`{name}`" for name in page.functions)]) for page in others]
     for lesson in lessons:
         lines += [
             "",
@@ -124,17 +144,21 @@ def progression_map(lessons: Sequence[Lesson], known: Registries) -> str:
 
 
 def _lesson_cells(lesson: Lesson) -> list[str]:
-    here = f"{lesson.path.parent.name}/{lesson.path.stem}"
     needs = [need for need in lesson.requires if need not in lesson.requires_planned]
     needs += [f"{need} (to come)" for need in lesson.requires_planned]
     return [
-        f"[{lesson.id} {lesson.title}](notebooks/{here}.ipynb) ([source](modules/{here}.md))",
+        _link(lesson),
         f"{lesson.read_minutes} + {lesson.exercise_minutes}",
         ", ".join(needs) or "nothing",
         str(len(lesson.functions)),
         str(len(lesson.laws)),
         str(len(lesson.exercises)),
     ]
+
+
+def _link(page: Page) -> str:
+    here = f"{page.path.parent.name}/{page.path.stem}"
+    return f"[{page.id} {page.title}](notebooks/{here}.ipynb) ([source](modules/{here}.md))"
 
 
 def _function_cells(lesson: Lesson, known: Registries) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""Run a notebook so that one lesson gives one result: a fresh kernel, an empty folder, tidy outputs."""
+"""Run a notebook so that one page gives one result: a fresh kernel, an empty folder, tidy outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import funcpipe_rag
 from funcpipe_rag.course.editions import Edition, cells_of
-from funcpipe_rag.course.lessons import Lesson, LessonError
+from funcpipe_rag.course.lessons import LessonError, Page
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -25,22 +25,24 @@ CELL_FILE = re.compile(r"""(?<![^\s'"(<])[^\s'"(<]*/ipykernel_\d+/\d+\.py""")
 
 def run(
     notebook: NotebookNode,
-    lesson: Lesson,
+    page: Page,
     edition: Edition,
     *,
     on_cell: Callable[[int], object] = lambda done: None,
 ) -> None:
     """Run the notebook in place with this interpreter's kernel; `on_cell` hears how many cells are done.
 
-    Raises LessonError with the lesson's file, line and cell when a cell fails, takes longer than
-    CELL_SECONDS, or kills its kernel. A cell tagged `raises-exception` may fail.
+    Raises LessonError with the page's file, line and cell when a cell fails, takes longer than
+    CELL_SECONDS, or kills its kernel. A cell tagged `raises-exception` may fail. Markdown alone needs no kernel.
     """
+    if not any(cell.cell_type == "code" for cell in notebook.cells):
+        return
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    cells = cells_of(lesson, edition)
+    cells = cells_of(page, edition)
     current = 0
 
     def started(cell: NotebookNode, cell_index: int) -> None:
@@ -50,7 +52,7 @@ def run(
 
     def failed(why: str, line: int = 1) -> LessonError:
         cell = cells[current]
-        return LessonError(f"cell {cell.id}: {why}", path=lesson.path, line=cell.line + line - 1)
+        return LessonError(f"cell {cell.id}: {why}", path=page.path, line=cell.line + line - 1)
 
     with tempfile.TemporaryDirectory(prefix="funcpipe-rag-") as folder:
         work = Path(folder).resolve() / "work"
@@ -90,7 +92,7 @@ def run(
             if cell.cell_type == "code":
                 cell.outputs = [tidied(output, work) for output in cell.outputs]
     language = notebook.metadata.language_info
-    # The version would make a difference between two Pythons that run the lesson alike.
+    # The version would make a difference between two Pythons that run the page alike.
     notebook.metadata.language_info = {
         key: language[key] for key in ("name", "file_extension", "mimetype", "pygments_lexer")
     }
