@@ -14,7 +14,8 @@ from funcpipe_rag.course.build import build_lesson, notebook_path
 from funcpipe_rag.course.editions import Edition
 from funcpipe_rag.course.exercises import EXERCISES, Exercise
 from funcpipe_rag.course.lessons import find_lessons, find_places
-from funcpipe_rag.laws.mutants import MUTANTS, Mutant
+from funcpipe_rag.laws import LAWS
+from funcpipe_rag.laws.mutants import mutants_of
 
 GONE = object()
 ALL = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
@@ -24,15 +25,6 @@ def starter_of(exercise: Exercise):
     namespace: dict[str, object] = {}
     exec(exercise.starter, namespace)
     return namespace[exercise.function]
-
-
-def mutants_of(exercise: Exercise) -> list[Mutant]:
-    laws = {law.id for law in exercise.laws}
-    return [
-        m
-        for m in MUTANTS
-        if m.name in exercise.mutants and (m.killed_by in laws or m.of == exercise.function)
-    ]
 
 
 @ALL
@@ -51,12 +43,12 @@ HUNTS = ("schedule",)
     "exercise", [e for e in EXERCISES.values() if e.function not in HUNTS], ids=lambda e: e.id
 )
 def test_each_mutant_breaks_a_law_and_its_card_teaches(exercise: Exercise) -> None:
-    found = mutants_of(exercise)
-    assert sorted({mutant.name for mutant in found}) == sorted(exercise.mutants)
-    for mutant in found:
+    for mutant in exercise.mutants:
         card = check(exercise.id, mutant.impl)
         assert card.attempted, mutant.name
         assert not card.passed, mutant.name
+        if mutant.killed_by not in LAWS:
+            assert card.verdicts[-1].law.id == mutant.killed_by, mutant.name
         text, html = repr(card), card._repr_html_()
         assert text.startswith("✗ ")
         for fact in ("what came", "expected"):
@@ -64,6 +56,17 @@ def test_each_mutant_breaks_a_law_and_its_card_teaches(exercise: Exercise) -> No
         assert "<script" not in html
         assert "<style" not in html
         assert "Traceback" not in text
+
+
+def test_a_law_of_an_exercise_has_an_id_of_its_own_and_kills_a_mutant() -> None:
+    said: dict[str, str] = {}
+    for exercise in EXERCISES.values():
+        for law in exercise.laws:
+            assert LAWS.get(law.id, law) is law
+            assert said.setdefault(law.id, law.says) == law.says
+        if exercise.function not in HUNTS:
+            idle = {law.id for law in exercise.laws} - set(LAWS) - {m.killed_by for m in exercise.mutants}
+            assert not idle, f"laws of {exercise.id} that kill nothing: {sorted(idle)}"
 
 
 def test_an_exercise_has_hints_four_mutants_or_one_to_hunt_and_points() -> None:
@@ -123,7 +126,7 @@ def test_check_names_the_way_out() -> None:
 
 
 def test_a_card_does_not_change_from_run_to_run() -> None:
-    (mutant,) = (m for m in MUTANTS if m.name == "removes_while_looping")
+    (mutant,) = mutants_of("make_roundrobin", "removes_while_looping")
     first = check("m03c07e2", mutant.impl)
     assert repr(first) == repr(check("m03c07e2", mutant.impl))
     assert "sizes = [2, 0, 1]" in repr(first)

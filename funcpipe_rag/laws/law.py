@@ -92,19 +92,22 @@ def law(
     says: str,
     hint: str,
     late: bool = False,
+    among: dict[str, Law] = LAWS,
     **inputs: Input[Any],
 ) -> Callable[[Callable[..., None]], Law]:
     """Register the decorated check as a law.
 
     A decorator: `@law("fence-stops-asking", about="fence_k", promise=..., says=..., hint=..., k=integers())`
-    over `def _(world, fence_k, k): ...`. ValueError when the id is taken.
+    over `def _(world, fence_k, k): ...`. `among` is where it is kept: the package's laws in `LAWS`, those of
+    an exercise beside the exercise. ValueError when the id is taken.
     """
 
     def register(check: Callable[..., None]) -> Law:
-        if id in LAWS:
-            raise ValueError(f"law: the id {id!r} is taken, by: {LAWS[id].says}")
+        taken = among.get(id) or LAWS.get(id)
+        if taken:
+            raise ValueError(f"law: the id {id!r} is taken, by: {taken.says}")
         made = Law(id, about, promise, says, hint, inputs, check, late)
-        LAWS[id] = made
+        among[id] = made
         return made
 
     return register

@@ -7,6 +7,7 @@ from types import CodeType
 from typing import Any
 
 from funcpipe_rag.laws import Law
+from funcpipe_rag.laws.mutants import Mutant
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Exercise:
     starter: str
     laws: tuple[Law, ...]
     hints: tuple[str, str]
-    mutants: tuple[str, ...]
+    mutants: tuple[Mutant, ...]
 
     @property
     def points(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from funcpipe_rag.laws import LAWS, Broken, Law, World, holds
-from funcpipe_rag.laws.mutants import MUTANTS
+from funcpipe_rag.laws.mutants import mutants_of
 
 from .exercise import Exercise
 
@@ -31,7 +31,8 @@ def make_chain(*sources):
         "A source is a function: what do you get when you call it, and when should that happen?",
         "One `for` over the sources, one `yield from` inside it. Both stand inside `run`.",
     ),
-    mutants=(
+    mutants=mutants_of(
+        "make_chain",
         "takes_turns_instead",
         "opens_at_birth",
         "opens_all_at_once",
@@ -65,7 +66,8 @@ def make_roundrobin(*sources):
         "Whoever stops you half-way makes `yield` raise, so `try: ... finally:` around the loop is the place "
         "to call `it.close()`, for every `it` in `reversed(opened)`.",
     ),
-    mutants=(
+    mutants=mutants_of(
+        "make_roundrobin",
         "stops_with_the_shortest",
         "treats_none_as_end",
         "removes_while_looping",
@@ -97,7 +99,8 @@ def fork2(t, u):
         "`multicast_bounded(xs, 2, maxlen=1)` splits, `zip` asks in turns, `yield from` gives. "
         "All of it stands inside `run`.",
     ),
-    mutants=(
+    mutants=mutants_of(
+        "fork2_lockstep",
         "drains_one_branch_first",
         "restarts_for_each_item",
         "starts_at_birth",
@@ -128,7 +131,8 @@ def ask_in_order(multicast: Callable[..., Any], schedule: object) -> list[tuple[
     return came
 
 
-(loses_item_on_overflow,) = (mutant.impl for mutant in MUTANTS if mutant.name == "loses_item_on_overflow")
+LOST = mutants_of("multicast_bounded", "loses_item_on_overflow")
+loses_item_on_overflow = LOST[0].impl
 """The wrong split that the learner unmasks: it pulls first, and looks for room afterwards."""
 
 
@@ -171,7 +175,7 @@ def schedule() -> list[int]:
         "With maxlen=1 one branch may be one item ahead. What happens when it asks again?",
         "Ask branch 0 until it is refused. Then let branch 1 catch up, and ask for one item more.",
     ),
-    mutants=("loses_item_on_overflow",),
+    mutants=LOST,
 )
 
 EXERCISES = (MAKE_CHAIN, MAKE_ROUNDROBIN, FORK2, SCHEDULE)
