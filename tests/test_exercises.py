@@ -35,7 +35,7 @@ def test_an_untouched_starter_is_not_attempted_yet(exercise: Exercise) -> None:
     assert "not attempted yet" in card._repr_html_()
 
 
-HUNTS = ("schedule",)
+HUNTS = ("schedule", "unmask")
 """Exercises in which the learner looks for the input that unmasks a mutant."""
 
 
