@@ -11,12 +11,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from funcpipe_rag.streams.sources import (
-    UndecodableText,
-    make_lines_source,
-    make_text_source,
-    make_walk_source,
-)
+from funcpipe_rag.streams.decoding import UndecodableText
+from funcpipe_rag.streams.sources import make_lines_source, make_text_source, make_walk_source
 
 names = st.text(alphabet="abAB_-1", min_size=1, max_size=3)
 

@@ -14,8 +14,9 @@ from io import BufferedReader
 from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
 from funcpipe_rag.streams import Stage
+from funcpipe_rag.streams.decoding import UndecodableText
 from funcpipe_rag.streams.ownership import Owned
-from funcpipe_rag.streams.sources import UndecodableText, make_text_source, make_walk_source
+from funcpipe_rag.streams.sources import make_text_source, make_walk_source
 
 from .types import RawDoc, check_name
 

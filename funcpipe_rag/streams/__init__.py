@@ -6,6 +6,7 @@ The names are fetched when first asked for, so that nobody pays for the files of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .branches import Branch as Branch
+    from .decoding import UndecodableText as UndecodableText
     from .fan_in import make_chain as make_chain, make_roundrobin as make_roundrobin
     from .fan_out import (
         fork2_lockstep as fork2_lockstep,
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     )
     from .routing import Handler as Handler, make_router as make_router
     from .sources import (
-        UndecodableText as UndecodableText,
         make_lines_source as make_lines_source,
         make_text_source as make_text_source,
         make_walk_source as make_walk_source,
@@ -116,6 +116,7 @@ _HOME = {
         "values_after_w",
     ),
     "branches": ("Branch",),
+    "decoding": ("UndecodableText",),
     "fan_in": (
         "make_chain",
         "make_roundrobin",
@@ -163,7 +164,6 @@ _HOME = {
         "retry",
     ),
     "sources": (
-        "UndecodableText",
         "make_lines_source",
         "make_text_source",
         "make_walk_source",

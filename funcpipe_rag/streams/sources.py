@@ -1,7 +1,7 @@
 """Where streams come from: folders and text files.
 
-The one file of this room that opens anything. Each source opens what it needs at its first pull and closes it
-when it is exhausted, closed early or stopped by an error.
+The one file of this room that opens anything: rows and logs open their files through it. Each source opens what it
+needs at its first pull and closes it when it is exhausted, closed early or stopped by an error.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import codecs
 import os
 from collections.abc import Callable, Iterable, Iterator
 from errno import EINVAL
-from io import BufferedReader, IncrementalNewlineDecoder
+from io import BufferedReader, FileIO, IncrementalNewlineDecoder
 from stat import S_ISDIR, S_ISREG
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 from .arguments import a_whole_number
+from .decoding import BadLine, LineDecoder, Lines, UndecodableText
 from .ownership import Owned
+from .reports import Failures, OnError, Told, policy
+from .results import Err
 from .stages import Stage
 
 OnWalkError: TypeAlias = Literal["fail", "skip"] | Callable[[str, OSError], object]
@@ -23,30 +26,6 @@ OnWalkError: TypeAlias = Literal["fail", "skip"] | Callable[[str, OSError], obje
 
 Encoding: TypeAlias = str | Callable[[BufferedReader], str]
 """The name of an encoding, or a function that finds it in the opened file."""
-
-
-class UndecodableText(ValueError):
-    """A file holds a byte that its encoding does not have.
-
-    `path`, `line` (from 1), `offset` (of the byte, from 0), `byte` and `encoding` say where and what.
-    """
-
-    def __init__(self, path: str, line: int, offset: int, byte: int, encoding: str, reason: str) -> None:
-        super().__init__(path, line, offset, byte, encoding, reason)
-        self.path, self.line, self.offset = path, line, offset
-        self.byte, self.encoding, self.reason = byte, encoding, reason
-
-    @property
-    def finding(self) -> str:
-        """What was found, without the place.
-
-        >>> UndecodableText("a.txt", 2, 7, 0xE9, "utf-8", "invalid continuation byte").finding
-        'not utf-8: byte 0xe9 at offset 7 (invalid continuation byte)'
-        """
-        return f"not {self.encoding}: byte {self.byte:#04x} at offset {self.offset:,} ({self.reason})"
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.finding}"
 
 
 def make_walk_source(
@@ -176,10 +155,9 @@ def make_text_source(
     early stop and error. Errors: OSError, UndecodableText (a ValueError); LookupError or ValueError for a bad
     argument, at construction.
     """
-    name = _a_path("make_text_source", path)
+    name = a_path("make_text_source", path)
     block = a_whole_number("make_text_source", "block", block, least=1)
-    if not callable(encoding):
-        _known(encoding)
+    a_known_encoding(encoding)
 
     def run() -> Iterator[str]:
         with open(name, "rb") as file:
@@ -217,50 +195,108 @@ def make_text_source(
     return Stage(run, "source", "make_text_source", name)
 
 
+@overload
 def make_lines_source(
-    path: str | os.PathLike[str], *, encoding: Encoding = "utf-8", block: int = 65536
-) -> Stage[[], Iterator[str]]:
+    path: str | os.PathLike[str],
+    *,
+    encoding: Encoding = ...,
+    block: int = ...,
+    on_error: Literal["fail", "skip"] = ...,
+    report: Told | None = ...,
+) -> Stage[[], Iterator[str]]: ...
+@overload
+def make_lines_source(
+    path: str | os.PathLike[str],
+    *,
+    encoding: Encoding = ...,
+    block: int = ...,
+    on_error: Literal["collect"],
+    report: Told | None = ...,
+) -> Stage[[], Iterator[str | Err[str]]]: ...
+def make_lines_source(
+    path: str | os.PathLike[str],
+    *,
+    encoding: Encoding = "utf-8",
+    block: int = 65536,
+    on_error: OnError = "fail",
+    report: Told | None = None,
+) -> Stage[[], Iterator[Any]]:
     r"""The lines of a file, without their ends; "\n", "\r\n" and "\r" all end a line.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "a.txt")
     ...     with open(path, "wb") as file:
-    ...         _ = file.write(b"one\r\n\ntwo")
-    ...     list(make_lines_source(path)())
-    ['one', '', 'two']
+    ...         _ = file.write(b"one\r\n\ncaf\xe9\nfour")
+    ...     list(make_lines_source(path, encoding="latin-1")())
+    ['one', '', 'café', 'four']
 
-    An empty file has no lines.
+    A byte that the encoding does not have costs its line: the error says where ("fail"), the line is dropped and
+    counted ("skip"), or its `Err` stands in its place ("collect"), with the bad bytes written out.
 
+    >>> from funcpipe_rag.streams.reports import Report
+    >>> dropped = Report()
     >>> with TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "a.txt")
-    ...     open(path, "w").close()
-    ...     list(make_lines_source(path)())
-    []
+    ...     with open(path, "wb") as file:
+    ...         _ = file.write(b"one\n\ncaf\xe9\nfour")
+    ...     list(make_lines_source(path, on_error="skip", report=dropped)()), dropped
+    ...     [line.item for line in make_lines_source(path, on_error="collect")() if isinstance(line, Err)]
+    (['one', '', 'four'], Report(1 UndecodableText in make_lines_source))
+    ['caf\\xe9']
+
+    An empty file has no lines. A byte order mark is not part of the first one. UTF-16 without its mark cannot be
+    read at all: an UndecodableText, whatever the policy. `encoding` may be a function, as in make_text_source.
 
     Class: external. Demand: reads a block when no whole line is left of the last. Memory: one block and the
-    longest line. Closing: closes the file on exhaustion, early stop and error. Errors: as make_text_source.
+    longest line. Closing: closes the file on exhaustion, early stop and error. Errors: OSError, UndecodableText
+    (a ValueError) after the lines before it; LookupError or ValueError for a bad argument, at construction.
     """
-    blocks = make_text_source(path, encoding=encoding, block=block)
+    name = a_path("make_lines_source", path)
+    block = a_whole_number("make_lines_source", "block", block, least=1)
+    a_known_encoding(encoding)
+    failures_of = policy("make_lines_source", on_error, report=report)
 
-    def run() -> Iterator[str]:
-        newlines = IncrementalNewlineDecoder(None, True)
-        parts: list[str] = []
-        with Owned() as owned:
-            for text in owned.called(blocks):
-                first, *rest = newlines.decode(text).split("\n")
-                parts.append(first)
-                if rest:
-                    yield "".join(parts)
-                    yield from rest[:-1]
-                    parts = [rest[-1]]
-        if newlines.decode("", True) or any(parts):
-            yield "".join(parts)
+    def run() -> Iterator[Any]:
+        with failures_of() as failures, Owned() as owned:
+            yield from handled(owned.take(lines_of(name, encoding, block)), failures)
 
-    return Stage(run, "source", "make_lines_source", blocks.args[0])
+    return Stage(run, "source", "make_lines_source", name)
 
 
-def _a_path(where: str, path: str | os.PathLike[str]) -> str:
+def lines_of(path: str, encoding: Encoding, block: int, *, keep_ends: bool = False) -> Iterator[Lines]:
+    """The lines of a file as they are decoded, read by read. For the sources of this room."""
+    with open(path, "rb") as file:
+        chosen = encoding
+        if callable(chosen):
+            chosen = _known(chosen(file))
+            file.seek(0)
+        decoder = LineDecoder(path, chosen, keep_ends=keep_ends)
+        # read1(): what a pipe has to give does not wait for the block to be full.
+        while data := file.read1(block):
+            yield from decoder.feed(data)
+        yield from decoder.end()
+
+
+def handled(runs: Iterable[Lines], failures: Failures) -> Iterator[Any]:
+    """The lines one by one, the bad ones as `failures` has it. For the sources of this room."""
+    index = 0
+    for lines in runs:
+        if isinstance(lines, BadLine):
+            yield from failures.handle(lines.error, lines.text, index)
+            index += 1
+        else:
+            yield from lines
+            index += len(lines)
+
+
+def opened_raw(path: str) -> FileIO:
+    """A file to read and to look at; whoever asks for it closes it. For the sources of this room."""
+    return open(path, "rb", buffering=0)
+
+
+def a_path(where: str, path: str | os.PathLike[str]) -> str:
+    """`path` as text; TypeError or ValueError, naming it, when it cannot be a file's."""
     if isinstance(path, int):
         raise TypeError(f"{where}: path must be a path, got {path!r}")
     name = os.fspath(path)
@@ -269,6 +305,12 @@ def _a_path(where: str, path: str | os.PathLike[str]) -> str:
     if not name or "\0" in name:
         raise ValueError(f"{where}: path must be a file's path, got {name!r}")
     return name
+
+
+def a_known_encoding(encoding: Encoding) -> None:
+    """ValueError unless it is an encoding of Python's, or a function that will find one."""
+    if not callable(encoding):
+        _known(encoding)
 
 
 def _known(encoding: str) -> str:
