@@ -68,6 +68,7 @@ NOT_FOR_LAWS = (
         "Counter",
         "FakeTime",
         "Handler",
+        "Page",
         "Report",
         "RetryPolicy",
         "UndecodableText",

@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any
 
 from funcpipe_rag.streams.ownership import close
+from funcpipe_rag.streams.pages import Page
 from funcpipe_rag.streams.probe import Boom, OverPulled
 from funcpipe_rag.streams.results import Err, Nothing, Ok, Some
 from funcpipe_rag.streams.retrying import Backoff, RetryPolicy
@@ -204,9 +205,9 @@ _COLLECTIONS: dict[str, Callable[[Iterator[Any]], Any]] = {
     "set": set,
     "frozenset": frozenset,
 }
-# Results and policies are data, and so is the error in a result; the class of an error goes over by its name.
+# Results, pages and policies are data, and so is the error in a result; the class of an error goes over by its name.
 _RECORDS: dict[str, Callable[..., Any]] = {
-    record.__name__: record for record in (Ok, Err, Some, Nothing, RetryPolicy, Backoff)
+    record.__name__: record for record in (Ok, Err, Some, Nothing, Page, RetryPolicy, Backoff)
 }
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda thing, args, options: thing(*args, **options),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .groups import ensure_contiguous as ensure_contiguous, make_grouped as make_grouped
     from .joining import make_keyed_join as make_keyed_join
     from .lateness import make_merge_late as make_merge_late
+    from .logs import make_log_source as make_log_source
     from .merging import make_merge as make_merge
     from .pacing import (
         FakeTime as FakeTime,
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
         make_throttle as make_throttle,
         make_timestamp as make_timestamp,
     )
+    from .pages import Page as Page, RepeatedCursor as RepeatedCursor, make_pager_source as make_pager_source
     from .pipelines import Pipeline as Pipeline, compose as compose
+    from .records import (
+        BadRecord as BadRecord,
+        make_csv_source as make_csv_source,
+        make_jsonl_source as make_jsonl_source,
+    )
     from .reports import Report as Report, error_report as error_report, ok_only as ok_only
     from .results import (
         Err as Err,
@@ -126,6 +133,7 @@ _HOME = {
         "fork_lockstep",
         "multicast_bounded",
     ),
+    "logs": ("make_log_source",),
     "merging": ("make_merge",),
     "pacing": (
         "FakeTime",
@@ -133,9 +141,19 @@ _HOME = {
         "make_throttle",
         "make_timestamp",
     ),
+    "pages": (
+        "Page",
+        "RepeatedCursor",
+        "make_pager_source",
+    ),
     "pipelines": (
         "Pipeline",
         "compose",
+    ),
+    "records": (
+        "BadRecord",
+        "make_csv_source",
+        "make_jsonl_source",
     ),
     "reports": (
         "Report",

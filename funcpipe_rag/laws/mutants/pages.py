@@ -1,0 +1,3 @@
+"""What people write in place of a pager."""
+
+from __future__ import annotations
