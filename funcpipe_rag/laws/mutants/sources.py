@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+from funcpipe_rag.streams.results import Err
 
 from .mutant import mutant
 
-Source = Callable[[], Iterator[str]]
+Source = Callable[[], Iterator[Any]]
 
 
 @mutant(of="make_text_source", killed_by="text-source-gives-the-file-whatever-the-block")
@@ -90,6 +95,188 @@ def one_file_for_all_runs(path: str, *, block: int = 65536) -> Source:
         if not opened:
             opened.append(open(path, encoding="utf-8"))  # noqa: SIM115
         yield from (line.removesuffix("\n") for line in opened[0])
+
+    return run
+
+
+@mutant(of="make_lines_source", killed_by="lines-source-loses-one-line-to-a-bad-byte")
+def leaves_bad_bytes_out(
+    path: str, *, block: int = 65536, on_error: str = "fail", report: Any = None
+) -> Source:
+    """Opens the file with errors="ignore": the line comes, with less in it than was written, and nobody is told."""
+
+    def run() -> Iterator[str]:
+        with open(path, encoding="utf-8", errors="ignore") as file:
+            yield from (line.removesuffix("\n") for line in file)
+
+    return run
+
+
+def _table(path: str, errors: str = "strict") -> Iterator[dict[str, str]]:
+    with open(path, encoding="utf-8", errors=errors, newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def _failed(path: str, line: int, says: object, item: object) -> Err[object]:
+    return Err(ValueError(f"{path}:{line}: {says}"), item, "mutant", 0)
+
+
+@mutant(of="make_csv_source", killed_by="csv-source-gives-the-file-whatever-the-block")
+def splits_at_commas(path: str, *, block: int = 65536) -> Source:
+    """Splits each line at its commas: a comma or a line end in quotes is data."""
+
+    def run() -> Iterator[Any]:
+        with open(path, encoding="utf-8") as file:
+            names = next(file).rstrip("\n").split(",")
+            for line in file:
+                yield dict(zip(names, line.rstrip("\n").split(","), strict=False))
+
+    return run
+
+
+@mutant(of="make_csv_source", killed_by="csv-source-gives-the-file-whatever-the-block")
+def translates_line_ends_in_quotes(path: str, *, block: int = 65536) -> Source:
+    """Opens the file without newline="": a "\\r\\n" in quotes comes out as "\\n"."""
+
+    def run() -> Iterator[Any]:
+        with open(path, encoding="utf-8") as file:
+            yield from csv.DictReader(file)
+
+    return run
+
+
+@mutant(of="make_csv_source", killed_by="csv-source-opens-nothing-at-birth")
+def reads_the_header_at_once(path: str, *, block: int = 65536) -> Source:
+    """Reads the names of the columns when the stream is built."""
+    with open(path, encoding="utf-8", newline="") as file:
+        names = next(csv.reader(file))
+
+    def run() -> Iterator[Any]:
+        with open(path, encoding="utf-8", newline="") as file:
+            next(file)
+            yield from csv.DictReader(file, names)
+
+    return run
+
+
+@mutant(of="make_csv_source", killed_by="csv-source-starts-afresh")
+def one_reader_for_all_runs(path: str, *, block: int = 65536) -> Source:
+    """Makes one reader, and goes on where the last run stopped."""
+    opened: list[Iterator[Any]] = []
+
+    def run() -> Iterator[Any]:
+        if not opened:
+            opened.append(_table(path))
+        yield from opened[0]
+
+    return run
+
+
+@mutant(of="make_csv_source", killed_by="csv-source-loses-one-line-to-a-bad-byte")
+def replaces_bad_bytes(
+    path: str, *, block: int = 65536, on_error: str = "fail", report: Any = None
+) -> Source:
+    """Opens the file with errors="replace": a row with question marks in it passes for a good one."""
+    return lambda: _table(path, "replace")
+
+
+@mutant(of="make_csv_source", killed_by="csv-source-tells-where-a-bad-row-begins")
+def counts_rows_for_lines(path: str, *, on_error: str = "fail") -> Source:
+    """Numbers the rows and calls that the line: a row with a line end in its quotes puts all others out."""
+
+    def run() -> Iterator[Any]:
+        for line, row in enumerate(_table(path), 2):
+            if None in row or None in row.values():
+                yield _failed(path, line, "wrong number of fields", row)
+            else:
+                yield row
+
+    return run
+
+
+@mutant(of="make_csv_source", killed_by="csv-source-tells-where-a-bad-row-begins")
+def fills_short_rows(path: str, *, on_error: str = "fail") -> Source:
+    """Leaves it to DictReader, which fills a short row with None and puts what is too much under None."""
+    return lambda: _table(path)
+
+
+@mutant(of="make_jsonl_source", killed_by="jsonl-source-gives-the-file-whatever-the-block")
+def chokes_on_an_empty_line(path: str, *, block: int = 65536) -> Source:
+    """Parses every line: the empty one at the end of many files is no JSON."""
+
+    def run() -> Iterator[Any]:
+        with open(path, encoding="utf-8") as file:
+            yield from (json.loads(line) for line in file)
+
+    return run
+
+
+@mutant(of="make_jsonl_source", killed_by="jsonl-source-gives-the-file-whatever-the-block")
+def drops_null(path: str, *, block: int = 65536) -> Source:
+    """Filters for what is true: null, 0 and "" are values too."""
+    return lambda: (value for value in _parsed(path) if value)
+
+
+def _parsed(path: str, errors: str = "strict") -> Iterator[Any]:
+    with open(path, encoding="utf-8", errors=errors) as file:
+        yield from (json.loads(line) for line in file if line.strip())
+
+
+@mutant(of="make_jsonl_source", killed_by="jsonl-source-opens-nothing-at-birth")
+def parses_at_once(path: str, *, block: int = 65536) -> Source:
+    """Parses the file when the stream is built."""
+    values = list(_parsed(path))
+    return lambda: iter(values)
+
+
+@mutant(of="make_jsonl_source", killed_by="jsonl-source-starts-afresh")
+def parses_once_and_remembers(path: str, *, block: int = 65536) -> Source:
+    """Keeps the values of the first reading."""
+    kept: list[Any] = []
+
+    def run() -> Iterator[Any]:
+        if not kept:
+            kept.extend(_parsed(path))
+        yield from kept
+
+    return run
+
+
+@mutant(of="make_jsonl_source", killed_by="jsonl-source-loses-one-line-to-a-bad-byte")
+def bad_bytes_in_good_values(
+    path: str, *, block: int = 65536, on_error: str = "fail", report: Any = None
+) -> Source:
+    """Opens the file with errors="replace": JSON does not mind what stands in a text."""
+    return lambda: _parsed(path, "replace")
+
+
+@mutant(of="make_jsonl_source", killed_by="jsonl-source-tells-which-line-is-no-json")
+def counts_values_for_lines(path: str, *, on_error: str = "fail") -> Source:
+    """Leaves the empty lines out first, and numbers what is left."""
+
+    def run() -> Iterator[Any]:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(filter(str.strip, file), 1):
+                try:
+                    yield json.loads(line, parse_constant=float.fromhex)
+                except ValueError as error:
+                    yield _failed(path, number, error, line)
+
+    return run
+
+
+@mutant(of="make_jsonl_source", killed_by="jsonl-source-tells-which-line-is-no-json")
+def takes_nan_for_json(path: str, *, on_error: str = "fail") -> Source:
+    """Leaves it to json.loads, which takes NaN: no other JSON parser does."""
+
+    def run() -> Iterator[Any]:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    if line.strip():
+                        yield json.loads(line)
+                except ValueError as error:
+                    yield _failed(path, number, error, line)
 
     return run
 
