@@ -7,136 +7,138 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from funcpipe_rag.streams.logs import make_log_source
+
 from .mutant import mutant
 
 Source = Callable[[], Iterator[Any]]
 
 
 @mutant(of="make_log_source", killed_by="log-source-gives-the-file-whatever-the-block")
-def forgets_the_last_line(path: str, *, block: int = 65536) -> Source:
+def forgets_the_last_line(path: str, **how: Any) -> Source:
     """Waits for every line to end, the last one of a file that nobody writes to any more too."""
 
-    def run() -> Iterator[str]:
-        *whole, _ = Path(path).read_text(encoding="utf-8").split("\n")
-        yield from whole
+    def run() -> Iterator[Any]:
+        ended = Path(path).read_bytes().endswith((b"\n", b"\r"))
+        lines = list(make_log_source(path, **how)())
+        yield from lines if ended else lines[:-1]
 
-    return run
+    return make_log_source(path, **how) if "follow" in how else run
 
 
 @mutant(of="make_log_source", killed_by="log-source-opens-nothing-at-birth")
-def reads_the_log_at_once(path: str, *, block: int = 65536) -> Source:
+def reads_the_log_at_once(path: str, **how: Any) -> Source:
     """Reads the log when the stream is built."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    if "follow" in how:
+        return make_log_source(path, **how)
+    lines = list(make_log_source(path, **how)())
     return lambda: iter(lines)
 
 
 @mutant(of="make_log_source", killed_by="log-source-starts-afresh")
-def goes_on_where_it_stopped(path: str, *, block: int = 65536) -> Source:
+def goes_on_where_it_stopped(path: str, **how: Any) -> Source:
     """Remembers how far it has read, for all readers together."""
-    at = [0]
+    opened: list[Iterator[Any]] = []
 
-    def run() -> Iterator[str]:
-        with open(path, encoding="utf-8") as file:
-            file.seek(at[0])
-            while line := file.readline():
-                at[0] = file.tell()
-                yield line.removesuffix("\n")
+    def run() -> Iterator[Any]:
+        if not opened:
+            opened.append(make_log_source(path, **how)())
+        yield from opened[0]
 
     return run
 
 
 @mutant(of="make_log_source", killed_by="log-source-loses-one-line-to-a-bad-byte")
-def stops_at_a_bad_byte(
-    path: str, *, block: int = 65536, on_error: str = "fail", report: Any = None
-) -> Source:
+def stops_at_a_bad_byte(path: str, on_error: str = "fail", report: Any = None, **how: Any) -> Source:
     """Catches the error around the loop, so that one bad byte is the end of the log."""
 
-    def run() -> Iterator[str]:
-        with open(path, encoding="utf-8") as file:
-            try:
-                yield from (line.removesuffix("\n") for line in file)
-            except UnicodeDecodeError as error:
-                if report:
-                    report(error)
+    def run() -> Iterator[Any]:
+        try:
+            yield from make_log_source(path, **how)()
+        except UnicodeError as error:
+            report(error)
 
     return run
 
 
 @mutant(of="make_log_source", killed_by="log-source-holds-a-line-until-it-is-whole")
-def gives_what_is_there(path: str, *, follow: bool, until: Any, sleeper: Any) -> Source:
-    """Gives whatever readline() has, whole or not."""
+def gives_what_is_there(path: str, *, follow: bool = False, **how: Any) -> Source:
+    """Reads the whole file again and again to its end, and takes that for the end of a line."""
+    if not follow:
+        return make_log_source(path, **how)
 
-    def run() -> Iterator[str]:
+    def run() -> Iterator[Any]:
         with open(path, encoding="utf-8", errors="ignore") as file:
-            while True:
-                last = until()
-                while line := file.readline():
-                    yield line.removesuffix("\n")
-                if last:
-                    return
-                sleeper(1)
+            for _ in _looks(**how):
+                yield from (line.removesuffix("\n") for line in file)
 
     return run
 
 
-def _lines_so_far(file: Any, held: bytes) -> tuple[list[str], bytes]:
-    *whole, held = (held + file.read()).split(b"\n")
-    return [line.decode() for line in whole], held
-
-
 @mutant(of="make_log_source", killed_by="log-source-follows-through-rotation")
-def holds_on_to_the_old_file(path: str, *, follow: bool, until: Any, sleeper: Any) -> Source:
+def holds_on_to_the_old_file(path: str, *, follow: bool = False, **how: Any) -> Source:
     """Keeps reading the file that it opened, as `tail -f` does: what is written to the new one is never seen."""
+    if not follow:
+        return make_log_source(path, **how)
 
-    def run() -> Iterator[str]:
-        while not os.path.exists(path) and not until():
-            sleeper(1)
-        if not os.path.exists(path):
-            return
+    def run() -> Iterator[Any]:
+        Path(path).touch()
         with open(path, "rb") as file:
             held = b""
-            while True:
-                last = until()
-                lines, held = _lines_so_far(file, held)
+            for _ in _looks(**how):
+                lines, held = _whole(held + file.read())
                 yield from lines
-                if last:
-                    return
-                sleeper(1)
+            if held:
+                yield held.decode()
 
     return run
 
 
 @mutant(of="make_log_source", killed_by="log-source-follows-through-rotation")
-def opens_anew_each_time(path: str, *, follow: bool, until: Any, sleeper: Any) -> Source:
+def opens_anew_each_time(path: str, *, follow: bool = False, **how: Any) -> Source:
     """Opens the path for each look and seeks to where it was: in another file, that is another place."""
+    if not follow:
+        return make_log_source(path, **how)
 
-    def run() -> Iterator[str]:
+    def run() -> Iterator[Any]:
         at, held = 0, b""
-        while True:
-            last = until()
+        for _ in _looks(**how):
             if os.path.exists(path):
                 with open(path, "rb") as file:
                     file.seek(at)
-                    lines, held = _lines_so_far(file, held)
+                    lines, held = _whole(held + file.read())
                     at = file.tell()
                 yield from lines
-            if last:
-                return
-            sleeper(1)
+        if held:
+            yield held.decode()
 
     return run
 
 
-@mutant(of="make_log_source", killed_by="log-source-sleeps-when-there-is-nothing-to-give")
-def sleeps_behind_each_line(path: str, *, follow: bool, block: int, sleeper: Any) -> Source:
-    """Sleeps after each line, so as not to be too fast: a log that is behind never catches up."""
+def _looks(*, until: Any = lambda: False, sleeper: Any = None, block: int = 0) -> Iterator[None]:
+    """One look, and one behind each sleep; the last one when `until` has become true."""
+    last = until()
+    yield
+    while not last:
+        sleeper(1)
+        last = until()
+        yield
 
-    def run() -> Iterator[str]:
-        with open(path, encoding="utf-8") as file:
-            while True:
-                line = file.readline()
-                sleeper(1)
-                if line:
-                    yield line.removesuffix("\n")
+
+def _whole(data: bytes) -> tuple[list[str], bytes]:
+    *lines, held = data.split(b"\n")
+    return [line.decode().removesuffix("\r") for line in lines], held
+
+
+@mutant(of="make_log_source", killed_by="log-source-sleeps-when-there-is-nothing-to-give")
+def sleeps_behind_each_line(path: str, *, sleeper: Any = None, **how: Any) -> Source:
+    """Sleeps after each line, so as not to be too fast: a log that is behind never catches up."""
+    if sleeper is None:
+        return make_log_source(path, **how)
+
+    def run() -> Iterator[Any]:
+        for line in make_log_source(path, sleeper=sleeper, **how)():
+            sleeper(1)
+            yield line
 
     return run

@@ -6,9 +6,12 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from funcpipe_rag.streams import ffilter, fmap
+from funcpipe_rag.streams.records import make_csv_source, make_jsonl_source
 from funcpipe_rag.streams.results import Err
 
 from .mutant import mutant
@@ -112,17 +115,13 @@ def leaves_bad_bytes_out(
     return run
 
 
-def _table(path: str, errors: str = "strict") -> Iterator[dict[str, str]]:
-    with open(path, encoding="utf-8", errors=errors, newline="") as file:
+def _table(path: str) -> Iterator[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file)
 
 
-def _failed(path: str, line: int, says: object, item: object) -> Err[object]:
-    return Err(ValueError(f"{path}:{line}: {says}"), item, "mutant", 0)
-
-
 @mutant(of="make_csv_source", killed_by="csv-source-gives-the-file-whatever-the-block")
-def splits_at_commas(path: str, *, block: int = 65536) -> Source:
+def splits_at_commas(path: str, **how: Any) -> Source:
     """Splits each line at its commas: a comma or a line end in quotes is data."""
 
     def run() -> Iterator[Any]:
@@ -135,18 +134,18 @@ def splits_at_commas(path: str, *, block: int = 65536) -> Source:
 
 
 @mutant(of="make_csv_source", killed_by="csv-source-gives-the-file-whatever-the-block")
-def translates_line_ends_in_quotes(path: str, *, block: int = 65536) -> Source:
+def translates_line_ends_in_quotes(path: str, **how: Any) -> Source:
     """Opens the file without newline="": a "\\r\\n" in quotes comes out as "\\n"."""
 
     def run() -> Iterator[Any]:
         with open(path, encoding="utf-8") as file:
             yield from csv.DictReader(file)
 
-    return run
+    return make_csv_source(path, **how) if "on_error" in how else run
 
 
 @mutant(of="make_csv_source", killed_by="csv-source-opens-nothing-at-birth")
-def reads_the_header_at_once(path: str, *, block: int = 65536) -> Source:
+def reads_the_header_at_once(path: str, **how: Any) -> Source:
     """Reads the names of the columns when the stream is built."""
     with open(path, encoding="utf-8", newline="") as file:
         names = next(csv.reader(file))
@@ -160,7 +159,7 @@ def reads_the_header_at_once(path: str, *, block: int = 65536) -> Source:
 
 
 @mutant(of="make_csv_source", killed_by="csv-source-starts-afresh")
-def one_reader_for_all_runs(path: str, *, block: int = 65536) -> Source:
+def one_reader_for_all_runs(path: str, **how: Any) -> Source:
     """Makes one reader, and goes on where the last run stopped."""
     opened: list[Iterator[Any]] = []
 
@@ -173,35 +172,36 @@ def one_reader_for_all_runs(path: str, *, block: int = 65536) -> Source:
 
 
 @mutant(of="make_csv_source", killed_by="csv-source-loses-one-line-to-a-bad-byte")
-def replaces_bad_bytes(
-    path: str, *, block: int = 65536, on_error: str = "fail", report: Any = None
-) -> Source:
-    """Opens the file with errors="replace": a row with question marks in it passes for a good one."""
-    return lambda: _table(path, "replace")
+def knows_no_bad_byte(path: str, **how: Any) -> Source:
+    """Reads everything as Latin-1, where every byte is a letter: nothing fails, and é comes out as Ã©."""
+    return make_csv_source(path, encoding="latin-1", **how)
 
 
 @mutant(of="make_csv_source", killed_by="csv-source-tells-where-a-bad-row-begins")
-def counts_rows_for_lines(path: str, *, on_error: str = "fail") -> Source:
+def counts_rows_for_lines(path: str, **how: Any) -> Source:
     """Numbers the rows and calls that the line: a row with a line end in its quotes puts all others out."""
-
-    def run() -> Iterator[Any]:
-        for line, row in enumerate(_table(path), 2):
-            if None in row or None in row.values():
-                yield _failed(path, line, "wrong number of fields", row)
-            else:
-                yield row
-
-    return run
+    return make_csv_source(path, **how) | fmap(partial(_renumbered, path, 2))
 
 
 @mutant(of="make_csv_source", killed_by="csv-source-tells-where-a-bad-row-begins")
-def fills_short_rows(path: str, *, on_error: str = "fail") -> Source:
+def fills_short_rows(path: str, **how: Any) -> Source:
     """Leaves it to DictReader, which fills a short row with None and puts what is too much under None."""
     return lambda: _table(path)
 
 
+def _renumbered(path: str, first: int, item: Any) -> Any:
+    if not isinstance(item, Err):
+        return item
+    return item._replace(error=ValueError(f"{path}:{item.index + first}: {item.error}"))
+
+
+def _parsed(path: str) -> Iterator[Any]:
+    with open(path, encoding="utf-8") as file:
+        yield from (json.loads(line) for line in file if line.strip())
+
+
 @mutant(of="make_jsonl_source", killed_by="jsonl-source-gives-the-file-whatever-the-block")
-def chokes_on_an_empty_line(path: str, *, block: int = 65536) -> Source:
+def chokes_on_an_empty_line(path: str, **how: Any) -> Source:
     """Parses every line: the empty one at the end of many files is no JSON."""
 
     def run() -> Iterator[Any]:
@@ -212,25 +212,20 @@ def chokes_on_an_empty_line(path: str, *, block: int = 65536) -> Source:
 
 
 @mutant(of="make_jsonl_source", killed_by="jsonl-source-gives-the-file-whatever-the-block")
-def drops_null(path: str, *, block: int = 65536) -> Source:
+def drops_null(path: str, **how: Any) -> Source:
     """Filters for what is true: null, 0 and "" are values too."""
-    return lambda: (value for value in _parsed(path) if value)
-
-
-def _parsed(path: str, errors: str = "strict") -> Iterator[Any]:
-    with open(path, encoding="utf-8", errors=errors) as file:
-        yield from (json.loads(line) for line in file if line.strip())
+    return make_jsonl_source(path, **how) | ffilter(bool)
 
 
 @mutant(of="make_jsonl_source", killed_by="jsonl-source-opens-nothing-at-birth")
-def parses_at_once(path: str, *, block: int = 65536) -> Source:
+def parses_at_once(path: str, **how: Any) -> Source:
     """Parses the file when the stream is built."""
     values = list(_parsed(path))
     return lambda: iter(values)
 
 
 @mutant(of="make_jsonl_source", killed_by="jsonl-source-starts-afresh")
-def parses_once_and_remembers(path: str, *, block: int = 65536) -> Source:
+def parses_once_and_remembers(path: str, **how: Any) -> Source:
     """Keeps the values of the first reading."""
     kept: list[Any] = []
 
@@ -243,42 +238,21 @@ def parses_once_and_remembers(path: str, *, block: int = 65536) -> Source:
 
 
 @mutant(of="make_jsonl_source", killed_by="jsonl-source-loses-one-line-to-a-bad-byte")
-def bad_bytes_in_good_values(
-    path: str, *, block: int = 65536, on_error: str = "fail", report: Any = None
-) -> Source:
-    """Opens the file with errors="replace": JSON does not mind what stands in a text."""
-    return lambda: _parsed(path, "replace")
+def json_in_latin_1(path: str, **how: Any) -> Source:
+    """Reads everything as Latin-1, where every byte is a letter: JSON does not mind what stands in a text."""
+    return make_jsonl_source(path, encoding="latin-1", **how)
 
 
 @mutant(of="make_jsonl_source", killed_by="jsonl-source-tells-which-line-is-no-json")
-def counts_values_for_lines(path: str, *, on_error: str = "fail") -> Source:
+def counts_values_for_lines(path: str, **how: Any) -> Source:
     """Leaves the empty lines out first, and numbers what is left."""
-
-    def run() -> Iterator[Any]:
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(filter(str.strip, file), 1):
-                try:
-                    yield json.loads(line, parse_constant=float.fromhex)
-                except ValueError as error:
-                    yield _failed(path, number, error, line)
-
-    return run
+    return make_jsonl_source(path, **how) | fmap(partial(_renumbered, path, 1))
 
 
 @mutant(of="make_jsonl_source", killed_by="jsonl-source-tells-which-line-is-no-json")
-def takes_nan_for_json(path: str, *, on_error: str = "fail") -> Source:
-    """Leaves it to json.loads, which takes NaN: no other JSON parser does."""
-
-    def run() -> Iterator[Any]:
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    if line.strip():
-                        yield json.loads(line)
-                except ValueError as error:
-                    yield _failed(path, number, error, line)
-
-    return run
+def takes_nan_for_json(path: str, **how: Any) -> Source:
+    """Leaves it to json.loads, which takes NaN: most other parsers do not."""
+    return make_jsonl_source(path, allow_nan=True, **how)
 
 
 @mutant(of="make_walk_source", killed_by="walk-source-gives-each-file-once-in-order")

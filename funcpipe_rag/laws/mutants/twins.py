@@ -178,4 +178,14 @@ TWINS = (
         frozenset({"takes_anything", "opens_when_called"}),
         "One accepts what it should refuse, the other opens before it is asked; the short answer does both.",
     ),
+    Twins(
+        ("make_jsonl_source",),
+        frozenset({"counts_values_for_lines", "takes_nan_for_json"}),
+        "One miscounts the lines of its failures, the other misses a failure.",
+    ),
+    Twins(
+        ("make_log_source",),
+        frozenset({"holds_on_to_the_old_file", "opens_anew_each_time"}),
+        "One never looks at the path again, the other looks at nothing else.",
+    ),
 )
