@@ -114,6 +114,17 @@ def test_imports_only_the_rooms_to_its_right(module: str, path: Path) -> None:
     assert breaches(path.read_text("utf-8"), module, path.name == "__init__.py") == []
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "streams").glob("*.py")), ids=lambda path: path.stem)
+def test_in_streams_sources_alone_opens_files(path: Path) -> None:
+    openers = {"open", "FileIO", "fdopen", "popen", "read_text", "read_bytes", "write_text", "write_bytes"}
+    called = [
+        getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+    ]
+    assert bool(openers & set(called)) == (path.stem == "sources")
+
+
 def test_every_room_is_in_the_table() -> None:
     rooms = {module.split(".")[1] for module, _ in modules() if "." in module}
     assert rooms <= MAY_IMPORT.keys() | OVER_ALL

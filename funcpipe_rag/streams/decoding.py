@@ -174,8 +174,14 @@ class LineDecoder:
         self._offset += size
 
     def _split(self, text: str) -> list[str]:
-        if self._keep_ends:
+        if self._keep_ends and text.count("\r") > text.count("\r\n"):
+            # Four bytes a character while it works, so only where a "\r" of its own needs it.
             lines = list(StringIO(text, newline=""))
+        elif self._keep_ends:
+            *lines, last = text.split("\n")
+            lines = [f"{line}\n" for line in lines]
+            if last:
+                lines.append(last)
         else:
             lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
             if not lines[-1]:

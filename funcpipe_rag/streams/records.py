@@ -108,7 +108,8 @@ def make_csv_source(
     block = a_whole_number("make_csv_source", "block", block, least=1)
     a_known_encoding(encoding)
     given = _columns(columns)
-    separator, quote = _a_mark("delimiter", delimiter), quotechar and _a_mark("quotechar", quotechar)
+    separator = _a_mark("delimiter", delimiter)
+    quote = None if quotechar is None else _a_mark("quotechar", quotechar)
     if separator == quote:
         raise ValueError(f"make_csv_source: delimiter and quotechar must differ, got {delimiter!r} for both")
     failures_of = policy("make_csv_source", on_error, report=report)
