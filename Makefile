@@ -32,9 +32,10 @@ check-all: lint ## run lint, types, every test with the slow ones, and the build
 	@test -x .venv-pyright/bin/pyright || { $(BIN)/python -m venv .venv-pyright && .venv-pyright/bin/python -m pip install --quiet --disable-pip-version-check pyright; }
 	@$(BIN)/python -m pytest -q --nbval --nbval-current-env tests funcpipe_rag $(wildcard notebooks) $(PYTEST_ARGS)
 
-lint: $(VENV)/.ready ## run ruff and mypy --strict
+lint: $(VENV)/.ready ## run ruff, mypy --strict and the lessons' own lint
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/funcpipe-rag course lint
 
 bench: $(VENV)/.ready ## time the streams against their peers, which go into an environment of their own
 	@test -x .venv-peers/bin/python || $(BIN)/python -m venv .venv-peers

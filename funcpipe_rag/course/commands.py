@@ -16,7 +16,9 @@ import typer
 from funcpipe_rag.course.editions import Edition, cells_of
 from funcpipe_rag.course.lessons import Lesson, LessonError, Page, Places, find_pages, find_places, shown
 
-app = typer.Typer(no_args_is_help=True, help="Lessons: build the notebooks, write the progression map.")
+app = typer.Typer(
+    no_args_is_help=True, help="Lessons: write them, build the notebooks and the progression map."
+)
 
 
 @app.command()
@@ -84,6 +86,31 @@ def map_(
         else:
             path.write_text(text, encoding="utf-8", newline="\n")
             typer.echo(f"wrote      {shown(path)}, {lessons}")
+
+
+@app.command()
+def lint(
+    lessons: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="LESSON", help="M03C07, M03, M03-gallery or a file of modules/; all when none is named."
+        ),
+    ] = None,
+) -> None:
+    """Say what lessons and pages still owe their reader, as FILE:LINE: what; what to do. Runs no cell."""
+    from funcpipe_rag.course.lint import lint
+    from funcpipe_rag.course.progression import registries
+
+    with _said_plainly():
+        places = find_places()
+        if places.clone is None:
+            raise LessonError("lessons are written in a clone: run this inside one")
+        found = lint(places.modules, registries(places.clone), lessons or ())
+        for finding in found:
+            typer.echo(str(finding))
+        if found:
+            raise typer.Exit(1)
+        typer.echo(f"in order   {_counted(len(find_pages(places.modules, lessons or ())), 'page')}")
 
 
 @contextmanager

@@ -27,7 +27,9 @@ ROOMS = {
     "course": ("laws", "plots"),
 }
 FACE = ("streams", "aio", "rag")
-NO_PART_OF_A_NOTEBOOK = {"commands.py", "progression.py"}
+NO_PART_OF_A_NOTEBOOK = {
+    f"{name}.py" for name in ("commands", "lint", "new", "parts", "progression", "reading", "traces")
+}
 
 
 def fingerprint(page: Page, *, package: Path = Path(funcpipe_rag.__file__).parent) -> str:

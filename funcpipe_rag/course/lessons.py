@@ -26,6 +26,7 @@ class LessonError(Exception):
     def __init__(self, message: str, *, path: Path | None = None, line: int | None = None) -> None:
         where = "" if path is None else f"{shown(path)}:{line}: " if line else f"{shown(path)}: "
         super().__init__(where + message)
+        self.message, self.path, self.line = message, path, line
 
 
 @dataclass(frozen=True)
