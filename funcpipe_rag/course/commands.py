@@ -14,7 +14,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from funcpipe_rag.course.editions import Edition, cells_of
-from funcpipe_rag.course.lessons import Lesson, LessonError, Page, Places, find_pages, find_places, shown
+from funcpipe_rag.course.lessons import (
+    Lesson,
+    LessonError,
+    Page,
+    Places,
+    find_pages,
+    find_places,
+    read_lesson,
+    shown,
+)
 
 app = typer.Typer(
     no_args_is_help=True, help="Lessons: write them, build the notebooks and the progression map."
@@ -111,6 +120,34 @@ def lint(
         if found:
             raise typer.Exit(1)
         typer.echo(f"in order   {_counted(len(find_pages(places.modules, lessons or ())), 'page')}")
+
+
+@app.command()
+def new(
+    module: Annotated[str, typer.Argument(help="03, a folder of modules/, or NN-slug for a new one.")],
+    title: Annotated[
+        str, typer.Argument(help='What the lesson is called, like "Infinite streams and fences".')
+    ],
+    function: Annotated[
+        str, typer.Option(help="The public function that the exercises are about.")
+    ] = "fence_k",
+    number: Annotated[
+        int, typer.Option(help="The lesson's number in its module; the one after the last when not given.")
+    ] = 0,
+) -> None:
+    """Write the skeleton of a lesson and of its exercises: it builds, and says in each part what to write."""
+    from funcpipe_rag.course.new import new_lesson
+
+    with _said_plainly():
+        places = find_places()
+        if places.clone is None:
+            raise LessonError("lessons are written in a clone: run this inside one")
+        lesson, exercises = new_lesson(places.clone, module, title, function=function, number=number)
+        todos = sum(path.read_text(encoding="utf-8").count("TODO") for path in (lesson, exercises))
+        typer.echo(f"wrote      {shown(lesson)}")
+        typer.echo(f"wrote      {shown(exercises)}")
+        typer.echo(f"to write   {todos} places marked TODO; CONTRIBUTING.md goes through them in ten steps")
+        typer.echo(f"next       funcpipe-rag course build {read_lesson(lesson).id}")
 
 
 @contextmanager

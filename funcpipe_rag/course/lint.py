@@ -59,7 +59,9 @@ def lint(modules: Path, known: Registries, wanted: Sequence[str] = ()) -> list[F
             here = [*adrift[page.path], *_owed_by_any(reading)]
             if isinstance(page, Lesson):
                 here += owed_by(page, reading, known)
-            found += sorted(here, key=lambda finding: finding.line)
+                for path in modules.parent.glob(f"funcpipe_rag/course/exercises/{page.id.lower()}_*.py"):
+                    here += _todos_in(path.read_text(encoding="utf-8"), path, 1)
+            found += sorted(here, key=lambda finding: (finding.path != page.path, finding.line))
     return found
 
 
@@ -67,7 +69,8 @@ def _owed_by_any(reading: Reading) -> Iterator[Finding]:
     yield from _headings(reading)
     yield from _words(reading)
     yield from _pictures_and_links(reading)
-    yield from _todos(reading)
+    for cell in reading.page.cells:
+        yield from _todos_in(cell.source, reading.page.path, cell.line)
     yield from _lengths(reading)
     for cell in reading.page.cells:
         if cell.kind == "code":
@@ -145,11 +148,10 @@ def _leads_somewhere(target: str, page: Page) -> bool:
     return path.exists() or (path.suffix == ".ipynb" and path.with_suffix(".md").exists())
 
 
-def _todos(reading: Reading) -> Iterator[Finding]:
-    for cell in reading.page.cells:
-        for offset, text in enumerate(cell.source.splitlines()):
-            if match := re.search(r"\bTODO\b[:.]?\s*(.*)", text):
-                yield reading.found(cell.line + offset, "TODO", match[1] or "write it")
+def _todos_in(text: str, path: Path, first_line: int) -> Iterator[Finding]:
+    for line, words in enumerate(text.splitlines(), start=first_line):
+        if match := re.search(r"\bTODO\b[:.]?\s*([^<*|\"]*)", words):
+            yield Finding(path, line, "TODO", match[1].strip() or "write it")
 
 
 def _lengths(reading: Reading) -> Iterator[Finding]:
