@@ -33,6 +33,7 @@ from funcpipe_rag.course.lessons import (
 )
 from funcpipe_rag.course.progression import Registries, dangling, progression_map
 from funcpipe_rag.course.running import tidied
+from funcpipe_rag.course.traces import traces
 
 LESSON = '''---
 jupytext:
@@ -124,6 +125,7 @@ time.time_ns()
 
 def lay_out(root: Path, text: str = LESSON) -> Path:
     """A clone with one lesson in it; the lesson's path."""
+    root.mkdir(exist_ok=True)
     (root / "pyproject.toml").write_text('[project]\nname = "funcpipe-rag"\n')
     path = root / "modules" / "99-tiny" / "01-small.md"
     path.parent.mkdir(parents=True)
@@ -232,6 +234,21 @@ def test_a_folder_is_taken_out_of_an_output(output: str, tidy: str) -> None:
     assert tidied([{"data": {"text/plain": output}}], Path("/nowhere")) == [{"data": {"text/plain": tidy}}]
 
 
+def test_a_picture_is_the_same_twice(tmp_path: Path) -> None:
+    draw = """%config InlineBackend.figure_formats = ["svg"]
+%matplotlib inline
+from matplotlib import pyplot
+pyplot.plot([1, 3, 2], clip_on=True)
+pyplot.show()"""
+    lesson = read_lesson(small(tmp_path, "make_small(6)", draw))
+    written = []
+    for out in "one", "two":
+        build_lesson(lesson, tmp_path / out, force=True)
+        written.append(re.sub(r"\d{15,}", "the time", notebook_path(lesson, tmp_path / out).read_text()))
+    assert "image/svg+xml" in written[0]
+    assert written[0] == written[1]
+
+
 def test_progress_is_told_cell_by_cell(built: SimpleNamespace) -> None:
     assert built.progress == list(range(8))
 
@@ -270,6 +287,62 @@ def test_what_is_in_step_is_not_built_again(clone: SimpleNamespace) -> None:
     assert result.stdout == "in step    1 notebook: 0 built, 1 unchanged\n"
     assert clone.notebook.stat().st_mtime_ns == before
     assert course("build", "--check").stdout == "in step    1 notebook in notebooks\n"
+
+
+@pytest.mark.parametrize(
+    ("place", "leak"),
+    [
+        (
+            "cell M99C01-08",
+            lambda cell: cell.update(
+                source="def f(n):\n  halved_for_good = number/2\n  return halved_for_good"
+            ),
+        ),
+        (
+            "cell M99C01-08",
+            lambda cell: cell.metadata.update(was="halved_for_good = number / 2\\nreturn halved_for_good"),
+        ),
+        (
+            "cell M99C01-08",
+            lambda cell: cell.outputs.append(
+                {"text": "halved_for_good = <b>number</b> / 2 return\nhalved_for_good"}
+            ),
+        ),
+        ("cell M99C01-08", lambda cell: cell.update(source="print('Integer division is\\nas right here.')")),
+    ],
+    ids=["source", "metadata", "output", "remark"],
+)
+def test_a_planted_solution_is_found(clone: SimpleNamespace, place: str, leak) -> None:
+    lesson = read_lesson(clone.source)
+    notebook = nbformat.read(clone.notebook, as_version=4)
+    assert list(traces(lesson, notebook)) == []
+    leak(notebook.cells[4])
+    assert [where for _, where in traces(lesson, notebook)] == [place]
+
+
+def test_a_solution_under_other_names_is_found(tmp_path: Path) -> None:
+    long = """def make_small(numbers):
+    halves = []
+    for number in numbers:
+        if number % 2 == 0:
+            halves.append(number // 2)
+        else:
+            halves.append(number / 2)
+    return halves"""
+    text = LESSON.replace(
+        LESSON[LESSON.index('def make_small(number):\n    """Halve a number."""\n    halved') :].split(
+            "\n```"
+        )[0],
+        long,
+    )
+    told = re.sub("numbers?|halves|make_small", lambda word: f"my_{word[0][::-1]}", long)
+    lesson = read_lesson(lay_out(tmp_path, text.replace("make_small(6)", told + "\nmy_llams_ekam([6])")))
+    with pytest.raises(
+        LessonError, match=r":\d+: cell M99C01-06: this solution stands .* too, in cell M99C01-08"
+    ):
+        build_lesson(lesson, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert build_lesson(lesson, tmp_path / "out", edition=Edition.solved)
 
 
 def test_an_edited_cell_of_a_notebook_is_named(clone: SimpleNamespace) -> None:
@@ -486,7 +559,7 @@ kernelspec:
   name: python3
 page:
   title: Streams at work
-  functions: [make_chain]
+  functions: [make_small]
   browser: yes
 ---
 
@@ -500,7 +573,7 @@ CODE = "\n```{code-cell}\n6 * 7\n```\n"
 def test_a_page_is_built_checked_and_missed(clone: SimpleNamespace) -> None:
     folder = clone.source.parent
     (folder / "gallery.md").write_text(PAGE + CODE)
-    (folder / "index.md").write_text(PAGE.replace("  functions: [make_chain]\n", ""))
+    (folder / "index.md").write_text(PAGE.replace("  functions: [make_small]\n", ""))
     assert [page.id for page in find_pages(Path("modules"))] == ["M99-index", "M99C01", "M99-gallery"]
     assert [lesson.id for lesson in find_lessons(Path("modules"))] == ["M99C01"]
     missed = course("build", "--check").stderr
@@ -562,17 +635,23 @@ def test_a_page_has_its_place_on_the_map(tmp_path: Path) -> None:
     path.write_text(PAGE)
     path.with_name("index.md").write_text(PAGE.replace("M99C01", "Something else"))
     pages = find_pages(tmp_path / "modules")
-    row = "| [M99-gallery Streams at work](notebooks/99-tiny/gallery.ipynb) ([source](modules/99-tiny/gallery.md)) | `make_chain` |"
+    row = "| [M99-gallery Streams at work](notebooks/99-tiny/gallery.ipynb) ([source](modules/99-tiny/gallery.md)) | `make_small` |"
     assert row in progression_map(pages, KNOWN).splitlines()
     said = "\n".join(map(str, dangling(pages, KNOWN)))
-    assert f"{path}:13: functions: no test names make_chain or a law of it" in said
+    assert f"{path}:13: functions: funcpipe_rag has no make_small" in said
     index = path.with_name("index.md")
     assert f"{index}:12: title: M99C01 is a lesson of this module; name it on this page" in said
 
 
 SMALL_LAW = SimpleNamespace(id="small-stays-small")
 SMALL_EXERCISE = SimpleNamespace(
-    id="m99c01e1", title="Halve", function="make_small", laws=(SMALL_LAW,), points=3
+    id="m99c01e1",
+    title="Halve",
+    function="make_small",
+    starter='def make_small(number):\n    """Halve a number."""\n',
+    laws=(SMALL_LAW,),
+    mutants=("halves_twice", "rounds_up"),
+    points=3,
 )
 KNOWN = Registries(
     laws_of=lambda name: [SMALL_LAW] if name == "make_small" else [],
@@ -585,7 +664,7 @@ def test_the_map_has_a_row_for_every_lesson_and_function(tmp_path: Path) -> None
     page = progression_map([read_lesson(lay_out(tmp_path))], KNOWN).splitlines()
     assert (
         "| [M99C01 Small](notebooks/99-tiny/01-small.ipynb) ([source](modules/99-tiny/01-small.md)) "
-        "| 2 + 3 | M98C01 (to come) | 1 | 1 | 1 |"
+        "| 2 + 3 | M98C01 (to come) | 7 | 1 | 1 | 1 | 2 |"
     ) in page
     assert page[-1] == (
         "| `make_small` | `small-stays-small` | `m99c01e1` Halve (3 points) | [test_small.py](tests/test_small.py) |"
@@ -602,6 +681,7 @@ def test_the_map_has_a_row_for_every_lesson_and_function(tmp_path: Path) -> None
         ("requires: []", "requires: [M97C01]", "15: requires: no lesson M97C01"),
         ("[M98C01]", "[M99C01]", "16: requires_planned: lesson M99C01 is here"),
     ],
+    ids=["function", "law", "exercise", "exercise not named", "lesson", "lesson that came"],
 )
 def test_a_dangling_name_is_named_by_line(tmp_path: Path, old: str, new: str, said: str) -> None:
     path = lay_out(tmp_path, LESSON.replace(old, new) if old else LESSON)
@@ -614,8 +694,29 @@ def test_a_function_without_a_test_dangles(tmp_path: Path, monkeypatch: pytest.M
     assert list(dangling([lesson], KNOWN)) == []
     untested = Registries(KNOWN.laws_of, KNOWN.exercises, {"tests/test_other.py": "make_smaller"})
     assert [str(error) for error in dangling([lesson], untested)] == [
-        f"{lesson.path}:17: functions: no test names make_small or a law of it"
+        f"{lesson.path}:17: functions: no test names make_small or a law of it",
+        f"{lesson.path}:19: exercises: no test names m99c01e1, or all EXERCISES",
     ]
+
+
+def test_a_row_without_laws_and_an_exercise_without_a_lesson_dangle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(funcpipe_rag, "make_small", None, raising=False)
+    lesson = read_lesson(
+        lay_out(tmp_path, LESSON.replace("[small-stays-small]", "[]").replace("[m99c01e1]", "[]"))
+    )
+    lawless = SimpleNamespace(**{**vars(SMALL_EXERCISE), "laws": ()})
+    known = Registries(KNOWN.laws_of, {"m99c02e1": lawless}, KNOWN.tests)
+    assert [str(error) for error in dangling([lesson], known)] == [
+        "funcpipe_rag.course.exercises: m99c02e1 is an exercise of no lesson",
+        f"{lesson.path}:17: functions: no law of make_small is taught or judges an exercise here",
+    ]
+    judged = read_lesson(lay_out(tmp_path / "judged"))
+    known = Registries(KNOWN.laws_of, {"m99c01e1": lawless}, KNOWN.tests)
+    assert f"{judged.path}:19: exercises: no law judges m99c01e1" in "\n".join(
+        map(str, dangling([judged], known))
+    )
 
 
 def test_the_map_is_written_checked_and_refused(

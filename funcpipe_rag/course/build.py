@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from funcpipe_rag.course.editions import Edition, notebook_of
 from funcpipe_rag.course.fingerprint import fingerprint
-from funcpipe_rag.course.lessons import Page, shown
+from funcpipe_rag.course.lessons import LessonError, Page, shown
 from funcpipe_rag.course.running import run
+from funcpipe_rag.course.traces import traces
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -36,6 +37,8 @@ def build_lesson(
 
     With `force` it is built all the same, and equals the old one byte for byte: a cell tagged
     `nbval-ignore-output` keeps its stored output while the fingerprint is unchanged.
+
+    LessonError when a cell fails, or when the learner edition would hold a solution; nothing is written then.
     """
     path = notebook_path(page, out)
     notebook = notebook_of(page, edition, fingerprint=fingerprint(page))
@@ -47,6 +50,10 @@ def build_lesson(
         for new, old in zip(notebook.cells, _read(path).cells, strict=True):
             if "nbval-ignore-output" in new.metadata.get("tags", ()):
                 new.outputs = old.outputs
+    if edition is Edition.learner:
+        for cell, where in traces(page, notebook):
+            why = f"cell {cell.id}: this solution stands in the learner's edition too, in {where}"
+            raise LessonError(why, path=page.path, line=cell.line)
     _write(notebook, path)
     return True
 

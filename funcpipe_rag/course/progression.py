@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import funcpipe_rag
+from funcpipe_rag.course.editions import Edition, cells_of
 from funcpipe_rag.course.lessons import Lesson, LessonError, Page
 
 
@@ -76,6 +77,9 @@ def registries(clone: Path) -> Registries:
 def dangling(pages: Sequence[Page], known: Registries) -> Iterator[LessonError]:
     """Whatever a header names and nobody knows, or the other way round; each with its file and line."""
     lessons = [page for page in pages if isinstance(page, Lesson)]
+    for exercise in known.exercises:
+        if not exercise.upper().startswith(tuple(lesson.id for lesson in lessons)):
+            yield LessonError(f"funcpipe_rag.course.exercises: {exercise} is an exercise of no lesson")
     for page in pages:
         for name in page.functions:
             if not hasattr(funcpipe_rag, name):
@@ -108,6 +112,19 @@ def _dangling_in(lesson: Lesson, ids: Collection[str], known: Registries) -> Ite
     for exercise in lesson.exercises:
         if exercise not in known.exercises:
             yield _wrong(lesson, "exercises", exercise, f"funcpipe_rag.course.exercises has no {exercise}")
+    judged = {
+        exercise.function: exercise for id, exercise in known.exercises.items() if id in lesson.exercises
+    }
+    for name in lesson.functions:
+        if name not in judged and not {law.id for law in known.laws_of(name)} & {*lesson.laws}:
+            yield _wrong(lesson, "functions", name, f"no law of {name} is taught or judges an exercise here")
+    for name, exercise_of in judged.items():
+        if not exercise_of.laws:
+            yield _wrong(lesson, "exercises", exercise_of.id, f"no law judges {exercise_of.id}")
+        if not known.tests_naming([name, exercise_of.id, "EXERCISES"]):
+            yield _wrong(
+                lesson, "exercises", exercise_of.id, f"no test names {exercise_of.id}, or all EXERCISES"
+            )
     for exercise in known.exercises:
         if exercise.startswith(lesson.id.lower()) and exercise not in lesson.exercises:
             yield _wrong(lesson, "exercises", "", f"{exercise} is an exercise of this lesson; name it here")
@@ -128,10 +145,10 @@ def progression_map(pages: Sequence[Page], known: Registries) -> str:
         "",
         "`funcpipe-rag course map` writes this page from the lessons, the laws, the exercises and the tests.",
         "",
-        "| lesson | minutes (read + exercises) | needs | functions | laws | exercises |",
-        "|---|---|---|---|---|---|",
+        "| lesson | minutes (read + exercises) | needs | cells | functions | laws | exercises | mutants |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    lines += [_row(_lesson_cells(lesson)) for lesson in lessons]
+    lines += [_row(_lesson_cells(lesson, known)) for lesson in lessons]
     if others:
         lines += ["", "| beside the lessons | functions |", "|---|---|"]
         lines += [_row([_link(page), ", ".join(f"`{name}`" for name in page.functions)]) for page in others]
@@ -147,16 +164,20 @@ def progression_map(pages: Sequence[Page], known: Registries) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _lesson_cells(lesson: Lesson) -> list[str]:
+def _lesson_cells(lesson: Lesson, known: Registries) -> list[str]:
+    """One lesson in numbers. The cells are the learner's; the laws are those taught and those that judge."""
+    exercises = [known.exercises[exercise] for exercise in lesson.exercises]
     needs = [need for need in lesson.requires if need not in lesson.requires_planned]
     needs += [f"{need} (to come)" for need in lesson.requires_planned]
     return [
         _link(lesson),
         f"{lesson.read_minutes} + {lesson.exercise_minutes}",
         ", ".join(needs) or "nothing",
+        str(len(cells_of(lesson, Edition.learner))),
         str(len(lesson.functions)),
-        str(len(lesson.laws)),
-        str(len(lesson.exercises)),
+        str(len({*lesson.laws, *(law.id for exercise in exercises for law in exercise.laws)})),
+        str(len(exercises)),
+        str(len({mutant for exercise in exercises for mutant in exercise.mutants})),
     ]
 
 
@@ -173,11 +194,12 @@ def _function_cells(lesson: Lesson, known: Registries) -> Iterator[list[str]]:
         laws = [law.id for law in known.laws_of(name) if law.id in lesson.laws]
         laws += [law.id for exercise in asked for law in exercise.laws]
         laws = list(dict.fromkeys(laws))
-        words = [name, *laws, *(exercise.id for exercise in asked)]
+        # A test that goes through EXERCISES is about each of them.
+        words = [name, *laws, *(exercise.id for exercise in asked), *(["EXERCISES"] if asked else [])]
         yield [
             f"`{name}`" if name in lesson.functions else f"`{name}`, the learner's own",
             ", ".join(f"`{law}`" for law in laws),
-            ", ".join(f"`{e.id}` {e.title} ({e.points} points)" for e in asked),
+            ", ".join(f"`{e.id}` {e.title} ({e.points} point{'' if e.points == 1 else 's'})" for e in asked),
             ", ".join(f"[{Path(path).name}]({path})" for path in known.tests_naming(words)),
         ]
 

@@ -59,6 +59,10 @@ def run(
         work.mkdir()
         env = {name: value for name, value in os.environ.items() if name != "PYTHONSTARTUP"}
         env |= {"PYTHONHASHSEED": "0", "IPYTHONDIR": str(work.parent / "ipython")}
+        # A picture has random ids and today's date in it, unless matplotlib is told otherwise.
+        rc = work.parent / "matplotlibrc"
+        rc.write_text("svg.hashsalt: funcpipe-rag\n", encoding="utf-8")
+        env |= {"MATPLOTLIBRC": str(rc), "SOURCE_DATE_EPOCH": "0"}
         # No kernel folders: a python3 kernel that was installed for another interpreter is passed by.
         specs = KernelSpecManager(kernel_dirs=[])
         client = NotebookClient(
