@@ -189,7 +189,7 @@ def _folded(lines: Iterable[Line]) -> int:
 
 def _exercises(lesson: Lesson, reading: Reading, known: Registries) -> Iterator[Finding]:
     hunts = {line.cell.id for line in reading.below("Kill the mutant")}
-    asked = set()
+    asked, unchecked = set(), False
     for above, cell in zip(reading.learner, reading.learner[1:], strict=False):
         if "exercise" not in cell.tags:
             continue
@@ -199,6 +199,7 @@ def _exercises(lesson: Lesson, reading: Reading, known: Registries) -> Iterator[
             continue
         checked = _checked(tree)
         if checked is None:
+            unchecked = True
             yield reading.found(
                 cell.line, "an exercise that nobody checks", 'end it with check("m…c…e…", function)'
             )
@@ -224,7 +225,7 @@ def _exercises(lesson: Lesson, reading: Reading, known: Registries) -> Iterator[
             line = lesson.line_of("exercises", id)
             yield reading.found(line, f"{id} was tried on {mutants} mutants", f"{MUTANTS} at least")
     for id in lesson.exercises:
-        if id in known.exercises and id not in asked:
+        if id in known.exercises and id not in asked and not unchecked:
             yield reading.found(
                 lesson.line_of("exercises", id), f"no cell asks for {id}", "add its exercise cell"
             )
