@@ -650,7 +650,7 @@ SMALL_EXERCISE = SimpleNamespace(
     function="make_small",
     starter='def make_small(number):\n    """Halve a number."""\n',
     laws=(SMALL_LAW,),
-    mutants=("halves_twice", "rounds_up"),
+    mutants=[SimpleNamespace(of="make_small", name=name) for name in ("halves_twice", "rounds_up")],
     points=3,
 )
 KNOWN = Registries(
@@ -707,10 +707,10 @@ def test_a_row_without_laws_and_an_exercise_without_a_lesson_dangle(
         lay_out(tmp_path, LESSON.replace("[small-stays-small]", "[]").replace("[m99c01e1]", "[]"))
     )
     lawless = SimpleNamespace(**{**vars(SMALL_EXERCISE), "laws": ()})
-    known = Registries(KNOWN.laws_of, {"m99c02e1": lawless}, KNOWN.tests)
+    known = Registries(lambda name: (), {"m99c02e1": lawless}, KNOWN.tests)
     assert [str(error) for error in dangling([lesson], known)] == [
         "funcpipe_rag.course.exercises: m99c02e1 is an exercise of no lesson",
-        f"{lesson.path}:17: functions: no law of make_small is taught or judges an exercise here",
+        f"{lesson.path}:17: functions: no law is about make_small, and no exercise asks for it",
     ]
     judged = read_lesson(lay_out(tmp_path / "judged"))
     known = Registries(KNOWN.laws_of, {"m99c01e1": lawless}, KNOWN.tests)

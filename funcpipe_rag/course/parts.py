@@ -1,7 +1,8 @@
 """What makes a page a lesson: its parts and their order, its size, and what goes with each exercise.
 
 A part is known by what the reader sees of it: its heading, or the call of `predict` or `watch`. A heading that is in
-no list here is the author's own and may stand anywhere. A lesson in two parts begins anew at `## Part B`.
+no list here is the author's own and may stand anywhere. A lesson in two parts begins anew at `## Part B`. Module 00
+opens the course: it has nothing to recall and an order of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PARTS = {
     "the idea": "`### The idea`",
     "watch it": "a cell that calls `watch`",
     "warm-up": "`### Warm-up: …`",
-    "the law": "`### Law: …`",
+    "the law": "`### The law: …`",
     "core exercise": "`### Core exercise: …`",
     "in the RAG builder": "`### In the RAG builder`",
     "kill the mutant": "`### Kill the mutant: …`",
@@ -36,7 +37,11 @@ PARTS = {
 }
 """The parts in their order, between recall and the end, and how each is known."""
 
-HEADED = {part: match[1] for part, sign in PARTS.items() if (match := re.match(r"`#+ ([\w -]*\w)", sign))}
+HEADED = {
+    part: match[1].lower()
+    for part, sign in PARTS.items()
+    if (match := re.match(r"`#+ (?:The )?([\w -]*\w)", sign))
+}
 GLANCE = ("time", "before", "you will", "functions")
 STOP = "**A good place to stop.**"
 ENDING = ("**Quiz**", "**Your own code.**", "**Further reading.**", "**Next:**")
@@ -46,9 +51,11 @@ def owed_by(lesson: Lesson, reading: Reading, known: Registries) -> Iterator[Fin
     """What a lesson owes beyond what any page does."""
     yield from _size(lesson, reading)
     yield from _needs(lesson, reading)
-    yield from _opening(reading)
-    yield from _order(reading)
-    yield from _ending(reading)
+    yield from _glance(reading)
+    if not lesson.id.startswith("M00"):
+        yield from _recall(reading)
+        yield from _order(reading)
+        yield from _ending(reading)
     yield from _exercises(lesson, reading, known)
 
 
@@ -87,7 +94,7 @@ def _needs(lesson: Lesson, reading: Reading) -> Iterator[Finding]:
                 )
 
 
-def _opening(reading: Reading) -> Iterator[Finding]:
+def _glance(reading: Reading) -> Iterator[Finding]:
     if not reading.page.cells:
         return
     first = reading.page.cells[0]
@@ -98,9 +105,16 @@ def _opening(reading: Reading) -> Iterator[Finding]:
     for row in GLANCE:
         if row not in rows:
             yield reading.found(first.line, f"at a glance: no row “{row}”", f"add `| {row} | … |`")
+
+
+def _recall(reading: Reading) -> Iterator[Finding]:
     recall = reading.below("Recall")
     if not recall:
-        yield reading.found(first.line, "no part “recall”", "write `## Recall` below the glance")
+        yield reading.found(
+            reading.page.cells[0].line if reading.page.cells else 1,
+            "no part “recall”",
+            "write `## Recall` below the glance",
+        )
     elif (folded := _folded(recall)) != 2:
         yield reading.found(
             recall[0].number, f"{folded} questions to recall", "ask two, each answer in a <details>"
@@ -143,7 +157,7 @@ def _marks(reading: Reading) -> Iterator[tuple[int, str]]:
                 if re.match(r"Recall\b|Part B\b", words):
                     waits_for = "the problem"
                 for part, heading in HEADED.items():
-                    if re.match(rf"{heading}\b", words):
+                    if re.match(rf"(the )?{heading}\b", words.lower()):
                         yield line.number, part
         if cell.kind != "code":
             continue

@@ -23,6 +23,15 @@ class Law(Protocol):
     def id(self) -> str: ...
 
 
+class Mutant(Protocol):
+    """What the map asks of a mutant."""
+
+    @property
+    def of(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
 class Exercise(Protocol):
     """What the map asks of an exercise of `funcpipe_rag.course.exercises`."""
 
@@ -37,7 +46,7 @@ class Exercise(Protocol):
     @property
     def starter(self) -> str: ...
     @property
-    def mutants(self) -> Sequence[str]: ...
+    def mutants(self) -> Sequence[Mutant]: ...
     @property
     def points(self) -> int: ...
 
@@ -112,23 +121,16 @@ def _dangling_in(lesson: Lesson, ids: Collection[str], known: Registries) -> Ite
     for exercise in lesson.exercises:
         if exercise not in known.exercises:
             yield _wrong(lesson, "exercises", exercise, f"funcpipe_rag.course.exercises has no {exercise}")
-    judged = {
-        exercise.function: exercise for id, exercise in known.exercises.items() if id in lesson.exercises
-    }
+    asked = [exercise for id, exercise in known.exercises.items() if id in lesson.exercises]
     for name in lesson.functions:
-        if (
-            hasattr(funcpipe_rag, name)
-            and name not in judged
-            and not {law.id for law in known.laws_of(name)} & {*lesson.laws}
-        ):
-            yield _wrong(lesson, "functions", name, f"no law of {name} is taught or judges an exercise here")
-    for name, exercise_of in judged.items():
-        if not exercise_of.laws:
-            yield _wrong(lesson, "exercises", exercise_of.id, f"no law judges {exercise_of.id}")
-        if not known.tests_naming([name, exercise_of.id, "EXERCISES"]):
-            yield _wrong(
-                lesson, "exercises", exercise_of.id, f"no test names {exercise_of.id}, or all EXERCISES"
-            )
+        judged = known.laws_of(name) or any(exercise.function == name for exercise in asked)
+        if hasattr(funcpipe_rag, name) and not judged:
+            yield _wrong(lesson, "functions", name, f"no law is about {name}, and no exercise asks for it")
+    for one in asked:
+        if not one.laws:
+            yield _wrong(lesson, "exercises", one.id, f"no law judges {one.id}")
+        if not known.tests_naming([one.function, one.id, "EXERCISES"]):
+            yield _wrong(lesson, "exercises", one.id, f"no test names {one.id}, or all EXERCISES")
     for exercise in known.exercises:
         if exercise.startswith(lesson.id.lower()) and exercise not in lesson.exercises:
             yield _wrong(lesson, "exercises", "", f"{exercise} is an exercise of this lesson; name it here")
@@ -181,7 +183,7 @@ def _lesson_cells(lesson: Lesson, known: Registries) -> list[str]:
         str(len(lesson.functions)),
         str(len({*lesson.laws, *(law.id for exercise in exercises for law in exercise.laws)})),
         str(len(exercises)),
-        str(len({mutant for exercise in exercises for mutant in exercise.mutants})),
+        str(len({(mutant.of, mutant.name) for exercise in exercises for mutant in exercise.mutants})),
     ]
 
 
