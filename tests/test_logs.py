@@ -217,6 +217,7 @@ def test_lines_count_from_one_in_each_file_and_failures_from_nought_in_the_strea
     assert [(item.error.line, item.index) for item in items if isinstance(item, Err)] == [(2, 1), (1, 2)]
 
 
+@pytest.mark.filterwarnings("error")
 def test_the_file_is_closed_with_the_stream_and_at_each_rotation(path: Path) -> None:
     psutil = pytest.importorskip("psutil")
 

@@ -143,6 +143,31 @@ def test_an_error_among_the_items_comes_behind_those_before_it_and_closes_the_pa
     assert closed == [True]
 
 
+def test_a_page_is_closed_before_the_next_one_is_fetched() -> None:
+    told: list[str] = []
+
+    class Items(list[int]):
+        """Items that say when they are closed; iterating them takes nothing away from the page."""
+
+        def __iter__(self) -> Iterator[int]:
+            return self
+
+        def __next__(self) -> int:
+            if not self:
+                raise StopIteration
+            return self.pop(0)
+
+        def close(self) -> None:
+            told.append("closed")
+
+    def fetch(cursor: Any) -> Page[int, int]:
+        told.append("fetched")
+        return Page(Items([1, 2]), None if cursor else 1)
+
+    assert list(make_pager_source(fetch)()) == [1, 2, 1, 2]
+    assert told == ["fetched", "closed"] * 2
+
+
 def test_a_page_is_not_held_once_it_is_through() -> None:
     import gc
     import weakref

@@ -8,7 +8,6 @@ import json
 import os
 import threading
 import tracemalloc
-import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -255,7 +254,14 @@ def test_every_line_is_given_or_told_and_its_bad_bytes_have_their_offset(
 def test_a_stateful_encoding_keeps_its_state_from_line_to_line(path: Path) -> None:
     text = "가\n나다\nx\n"
     path.write_bytes(text.encode("iso2022_kr"))
-    assert list(make_lines_source(path, encoding="iso2022_kr", block=3)()) == text.split()
+    for block in (3, 100):
+        source = make_lines_source(path, encoding="iso2022_kr", block=block)
+        assert list(source()) == text.split()
+    path.write_bytes(text.encode("iso2022_kr").replace(b"x", b"\xff\n") + "가".encode("iso2022_kr")[4:])
+    for block in (3, 100):
+        items = list(make_lines_source(path, encoding="iso2022_kr", block=block, on_error="collect")())
+        assert good(items) == ["가", "나다", "", "가"]
+        assert [item.error.line for item in items if isinstance(item, Err)] == [3]
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
@@ -293,26 +299,25 @@ def test_memory_does_not_grow_with_the_file(make: Any, path: Path) -> None:
     assert peak(100_000) < peak(5_000) + 20_000
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_the_file_is_closed_on_exhaustion_early_stop_and_error(make: Any, path: Path) -> None:
     """A file that nobody closed would say so when it is collected."""
     path.write_bytes(b"1\n2\n\xff\n")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        handles = open_handles(path)
-        it = make(path)()
-        assert open_handles(path) == handles
-        next(it)
-        assert open_handles(path) == handles + 1
-        it.close()
-        assert open_handles(path) == handles
-        held = make(path)()
-        with pytest.raises(UndecodableText):
-            list(held)
-        assert open_handles(path) == handles
-        held = make(path, on_error="collect")()
+    handles = open_handles(path)
+    it = make(path)()
+    assert open_handles(path) == handles
+    next(it)
+    assert open_handles(path) == handles + 1
+    it.close()
+    assert open_handles(path) == handles
+    held = make(path)()
+    with pytest.raises(UndecodableText):
         list(held)
-        assert open_handles(path) == handles
+    assert open_handles(path) == handles
+    held = make(path, on_error="collect")()
+    list(held)
+    assert open_handles(path) == handles
 
 
 def open_handles(path: Path) -> int:

@@ -132,7 +132,6 @@ def make_pager_source(
                     yield from failures.handle(failure, cursor, number)
                     return
                 page = owned.take(items)
-                del items
                 yield from shielded(page)
                 owned.release(page)
                 cursor, number = following, number + 1
