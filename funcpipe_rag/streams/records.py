@@ -131,7 +131,6 @@ def make_csv_source(
             while True:
                 start, reason = rows.line_num + 1, ""
                 text.clear()
-                undecodable.clear()
                 try:
                     row = next(rows)
                 except StopIteration:
@@ -143,12 +142,16 @@ def make_csv_source(
                 else:
                     if not row:
                         continue
-                    reason = _twice(row) if names is None else _wrong_length(row, names)
+                    if names is None:
+                        reason = _twice(row)
+                    elif len(row) != len(names):
+                        reason = f"{_counted(len(row), 'field')} for {_counted(len(names), 'column')}"
                 if reason or undecodable:
                     failure = undecodable[0] if undecodable else BadRecord(name, start, reason)
                     if names is None:
                         raise failure
                     yield from failures.handle(failure, "".join(text), index)
+                    undecodable.clear()
                     index += 1
                 elif names is None:
                     names = tuple(row)
@@ -272,12 +275,6 @@ def _columns(names: Iterable[str] | None) -> tuple[str, ...] | None:
 def _twice(names: Sequence[str]) -> str:
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     return "" if twice is None else f"two columns are called {twice!r}, and a row is a dict by column"
-
-
-def _wrong_length(row: Sequence[str], names: Sequence[str]) -> str:
-    if len(row) == len(names):
-        return ""
-    return f"{_counted(len(row), 'field')} for {_counted(len(names), 'column')}"
 
 
 def _counted(many: int, thing: str) -> str:
