@@ -51,6 +51,12 @@ def test_there_are_enough_notes() -> None:
     assert len(NOTES) >= 64
 
 
+def test_they_are_read_in_the_order_of_their_names() -> None:
+    assert [note.name for note in notes()] == [path.stem for path in NOTES]
+    example = doctest.DocTestParser().get_doctest(notes.__doc__ or "", {"notes": notes}, "notes", None, None)
+    assert doctest.DocTestRunner(verbose=False).run(example) == (2, 0)  # pytest does not look into a stage
+
+
 @each_note
 def test_its_examples_give_what_they_say(note: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # Hypothesis keeps files in the working folder

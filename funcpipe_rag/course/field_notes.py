@@ -22,7 +22,7 @@ def notes() -> Iterator[Note]:
 
     >>> first = next(notes())
     >>> first.name, first.text.splitlines()[0]
-    ('backpressure', '# Backpressure')
+    ('accumulate', '# Accumulate: a running fold')
     """
     folder = files("funcpipe_rag.course") / "data" / "notes"
     for name in sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".md")):
