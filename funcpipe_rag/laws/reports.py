@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from funcpipe_rag.streams.probe import Boom
@@ -11,6 +12,7 @@ from funcpipe_rag.streams.results import Err
 from .inputs import Items, SourceSpec, integers, sources
 from .law import holds, law, same
 from .results import closes_what_it_opened, good_values, results
+from .stages import Case, Family, clause, laws_of
 from .worlds import World
 
 
@@ -122,3 +124,72 @@ def _(world: World, error_report: Any, items: Items) -> None:
     stage = error_report()
     first, second = (world.run(stage, world.stream(SourceSpec(items))[0]) for _ in range(2))
     same(second, first, "the second run of the same gave {}")
+
+
+def by_policy(items: Iterable[Any], attempt: Callable[[Any], Any], kind: str, on_error: str) -> list[Any]:
+    """What becomes of the items, told; `attempt` gives None for one that fails, with an error of this kind."""
+    out: list[Any] = []
+    for item in items:
+        made = attempt(item)
+        if made is not None:
+            out.append(made)
+        elif on_error == "collect":
+            out.append(("Err", kind, item))
+    return out
+
+
+def policy_laws_of(family: Family, shown: Callable[[Any, int], tuple[str, ...]]) -> None:
+    """Register what is true of a stage with `on_error` and `report`, which is how it is configured too.
+
+    `shown(item, index)` is what an error's text must show of the item that failed.
+    """
+
+    def failures(case: Case, items: Items) -> list[tuple[int, str]]:
+        """The places of the items that fail, and the kinds of their errors."""
+        collected = family.twin(list(items), **{**case.config, "on_error": "collect"})
+        return [
+            (at, told[1]) for at, told in enumerate(collected) if isinstance(told, tuple) and told[0] == "Err"
+        ]
+
+    @clause(
+        "reports-every-drop",
+        promise="same answer",
+        says='With "skip", every item that is left out is in the report, under its stage and its kind.',
+        hint="Who is told of what the stream leaves out?",
+        source=lambda family: sources(family.items()),
+    )
+    def reports_every_drop(case: Case, source: SourceSpec) -> None:
+        report = Report()
+        xs, _probe = case.world.stream(source)
+        case.world.items(case.world.run(case.made(on_error="skip", report=report), xs))
+        kinds = [kind for _at, kind in failures(case, source.items)]
+        expected = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+        same(report.counts, {family.name: expected} if expected else {}, "the report has {}")
+
+    @clause(
+        "says-what-failed",
+        promise="same answer",
+        late=True,
+        says='With "fail", the first failure is raised behind the items before it, and shows which item it was.',
+        hint="Somebody has a million items and this error. Where do they look?",
+        source=lambda family: sources(family.items()),
+    )
+    def says_what_failed(case: Case, source: SourceSpec) -> None:
+        failed = failures(case, source.items)
+        xs, _probe = case.world.stream(source)
+        got = 0
+        try:
+            for _ in case.world.iterator(case.world.run(case.made(on_error="fail"), xs)):
+                got += 1
+                holds(got <= len(source.items), f"it gave more than {len(source.items)} items", "an end")
+        except Exception as error:
+            holds(bool(failed), f"{type(error).__name__}: {error}", "no error")
+            at, kind = failed[0]
+            same(type(error).__name__, kind, "a failure raised {}")
+            for words in shown(source.items[at], at):
+                holds(words in str(error), f"{kind}: {error}", f"an error that shows {words!r}")
+            same(got, at, "before the error came {} items")
+        else:
+            holds(not failed, f"{got} items and no error", f"an error at index {failed[:1]}")
+
+    laws_of(family, (reports_every_drop, says_what_failed))

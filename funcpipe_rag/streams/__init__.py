@@ -14,6 +14,12 @@ if TYPE_CHECKING:
         multicast_bounded as multicast_bounded,
     )
     from .groups import ensure_contiguous as ensure_contiguous, make_grouped as make_grouped
+    from .heavy_hitters import (
+        HeavyHitter as HeavyHitter,
+        SpaceSaving as SpaceSaving,
+        count_distinct as count_distinct,
+        topk as topk,
+    )
     from .joining import make_keyed_join as make_keyed_join
     from .lateness import make_merge_late as make_merge_late
     from .logs import make_log_source as make_log_source
@@ -26,6 +32,13 @@ if TYPE_CHECKING:
     )
     from .pages import Page as Page, RepeatedCursor as RepeatedCursor, make_pager_source as make_pager_source
     from .pipelines import Pipeline as Pipeline, compose as compose
+    from .recipes import (
+        make_ext_filter as make_ext_filter,
+        make_ngrams as make_ngrams,
+        make_regex_filter as make_regex_filter,
+        make_sha256_with_size as make_sha256_with_size,
+        make_tokenize as make_tokenize,
+    )
     from .records import (
         BadRecord as BadRecord,
         make_csv_source as make_csv_source,
@@ -59,6 +72,11 @@ if TYPE_CHECKING:
         make_rolling_sum as make_rolling_sum,
     )
     from .routing import Handler as Handler, make_router as make_router
+    from .rows import (
+        make_cast as make_cast,
+        make_project as make_project,
+        make_rolling_avg_by_device as make_rolling_avg_by_device,
+    )
     from .sources import (
         make_lines_source as make_lines_source,
         make_text_source as make_text_source,
@@ -85,6 +103,7 @@ if TYPE_CHECKING:
         make_sampler_stable as make_sampler_stable,
         make_tap as make_tap,
     )
+    from .timestamps import parse_ts as parse_ts
     from .transforms import (
         fdrop_while as fdrop_while,
         fence_k as fence_k,
@@ -122,6 +141,25 @@ _HOME = {
         "make_sliding",
         "values_after_w",
     ),
+    "rows": (
+        "make_cast",
+        "make_project",
+        "make_rolling_avg_by_device",
+    ),
+    "recipes": (
+        "make_ext_filter",
+        "make_ngrams",
+        "make_regex_filter",
+        "make_sha256_with_size",
+        "make_tokenize",
+    ),
+    "heavy_hitters": (
+        "HeavyHitter",
+        "SpaceSaving",
+        "count_distinct",
+        "topk",
+    ),
+    "timestamps": ("parse_ts",),
     "branches": ("Branch",),
     "decoding": ("UndecodableText",),
     "fan_in": (

@@ -10,6 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import count
 from reprlib import Repr
 from types import TracebackType
 from typing import Any, Literal, SupportsIndex, TypeAlias, TypeVar
@@ -19,9 +20,10 @@ from .arguments import a_function, a_whole_number
 from .counting import counted
 from .ownership import Owned
 from .results import Err, Ok, UnwrappingStage, good_values
-from .stages import SinkStage
+from .stages import SinkStage, Stage
 
 A = TypeVar("A")
+B = TypeVar("B")
 T = TypeVar("T")
 
 OnError: TypeAlias = Literal["fail", "skip", "collect"]
@@ -245,6 +247,48 @@ def policy(
     if report is not None:
         a_function(where, "report", report)
     return partial(Failures, stage or where, on_error, report)
+
+
+def tried(
+    where: str,
+    fn: Callable[[A, int], B],
+    errors: type[Exception],
+    on_error: OnError,
+    report: Told | None,
+    *args: object,
+    **options: object,
+) -> Stage[[Iterable[A]], Iterator[Any]]:
+    """`fn` of each item and its index, and where that raises one of `errors`, what the policy says.
+
+    For the stages of this room: `where` is the name of the stage, `args` and `options` its configuration.
+
+    >>> parsed = tried("parsed", lambda text, index: int(text), ValueError, "collect", None)
+    >>> [type(number).__name__ for number in parsed(["1", "x"])], parsed
+    (['int', 'Err'], parsed(on_error='collect'))
+    """
+    failures_of = policy(where, on_error, report=report)
+
+    def run(xs: Iterable[A], /) -> Iterator[B | Err[A]]:
+        with Owned() as owned, failures_of() as failures:
+
+            def attempt(item: A, index: int) -> B | Err[A]:
+                try:
+                    return fn(item, index)
+                except errors as error:
+                    return next(iter(failures.handle(error, item, index)), _DROPPED)
+
+            yield from filter(_is_there, map(attempt, owned.opened(xs), count()))
+
+    policies = {"on_error": on_error} if on_error != "fail" else {}
+    told = {"report": report} if report is not None else {}
+    return Stage(run, "transform", where, *args, **options, **policies, **told)
+
+
+_DROPPED: Any = object()
+
+
+def _is_there(thing: object) -> bool:
+    return thing is not _DROPPED
 
 
 def ok_only(*, report: Told | None = None) -> UnwrappingStage:

@@ -57,7 +57,7 @@ def _rolling(where: str, w: SupportsIndex, *, mean: bool) -> Stage[[Iterable[Any
     width = a_whole_number(where, "w", w, least=1)
 
     def run(xs: Iterable[Any], /) -> Iterator[Any]:
-        total = _Total(width)
+        total = WindowTotal(width)
         with Owned() as owned:
             sums = islice(map(total.step, owned.opened(xs)), width - 1, None)
             yield from (total / width for total in sums) if mean else sums
@@ -65,8 +65,13 @@ def _rolling(where: str, w: SupportsIndex, *, mean: bool) -> Stage[[Iterable[Any
     return Stage(run, "transform", where, width)
 
 
-class _Total:
-    """The sum of the last `width` numbers: what is no float exactly, the floats as partial sums without loss."""
+class WindowTotal:
+    """The sum of the last `width` numbers: what is no float exactly, the floats as partial sums without loss.
+
+    >>> total = WindowTotal(2)
+    >>> total.step(1e100), total.step(1.0), total.step(2.0), len(total.window)
+    (1e+100, 1e+100, 3.0, 2)
+    """
 
     __slots__ = ("floats", "partials", "whole", "width", "window")
 
@@ -78,6 +83,7 @@ class _Total:
         self.floats = 0
 
     def step(self, item: Any) -> Any:
+        """The sum with `item` in it; fewer than `width` numbers have been given at first."""
         if len(self.window) == self.width:
             gone = self.window.popleft()
             if isinstance(gone, float):

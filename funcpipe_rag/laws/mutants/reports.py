@@ -3,13 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
 from typing import Any
 
+from funcpipe_rag import streams
+from funcpipe_rag.laws.stages import Family
 from funcpipe_rag.streams import reports
 from funcpipe_rag.streams.results import Err, Ok
 
 from .mutant import mutant
 from .transforms import Run
+
+Factory = Callable[..., Run]
+
+
+def policed(family: Family) -> None:
+    """Register the mutants of a stage with `on_error` and `report`."""
+    right = getattr(streams, family.name)
+    for wrong, law in ((tells_nobody, "reports-every-drop"), (shows_nothing, "says-what-failed")):
+        mutant(of=family.name, killed_by=f"{family.slug}-{law}")(wraps(wrong)(wrong(right)))
+
+
+def tells_nobody(right: Factory) -> Factory:
+    """Takes a report, and drops without a word."""
+
+    def factory(*given: Any, report: Any = None, **options: Any) -> Run:
+        return right(*given, report=None if report is None else lambda failure: None, **options)
+
+    return factory
+
+
+def shows_nothing(right: Factory) -> Factory:
+    """Raises an error that says that something failed, and not what."""
+
+    def factory(*given: Any, on_error: str = "fail", report: Any = None, **options: Any) -> Run:
+        if on_error != "fail":
+            return right(*given, on_error=on_error, report=report, **options)
+
+        def stream(xs: Iterable[Any]) -> Iterator[Any]:
+            for out in right(*given, on_error="collect", **options)(xs):
+                if isinstance(out, Err):
+                    raise type(out.error)("bad data")
+                yield out
+
+        return stream
+
+    return factory
 
 
 @mutant(of="ok_only", killed_by="ok-only-reports-every-drop")
