@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from .inputs import Items, SourceSpec, integers, items_of
-from .law import holds, law, same
+from .inputs import Items, SourceSpec, choice, integers, items_of
+from .law import Law, holds, law, same
 from .stages import SINK, Family, laws_of
 from .worlds import World
 
@@ -56,28 +56,26 @@ for _family in (TOPK, DISTINCT):
     laws_of(_family, SINK)
 
 
-def _of_topk(
-    id: str, says: str, hint: str
-) -> Callable[[Callable[[list[Hit], Counter[Any], int, int], None]], Any]:
+Check = Callable[[list[Hit], Counter[Any], int, int], None]
+_FEW: dict[str, Any] = {**TOPK.config, "items": TOPK.items()}
+_FULL: dict[str, Any] = {
+    "k": integers(2, 3),
+    "spare": choice(0),
+    "items": items_of(integers(0, 3), most=8),
+}
+
+
+def _of_topk(id: str, says: str, hint: str, inputs: dict[str, Any] = _FEW) -> Callable[[Check], Law]:
     """A law of what `topk` says of some items: its hits, the true counts, `k`, and the capacity."""
 
-    def register(check: Callable[[list[Hit], Counter[Any], int, int], None]) -> Any:
-        @law(
-            id,
-            about="topk",
-            promise="same answer",
-            says=says,
-            hint=hint,
-            late=False,
-            **TOPK.config,
-            items=TOPK.items(),
-        )
-        def _(world: World, topk: Any, k: int, spare: int, items: Items) -> None:
+    def register(check: Check) -> Law:
+        @law(id, about="topk", promise="same answer", says=says, hint=hint, **inputs)
+        def made(world: World, topk: Any, k: int, spare: int, items: Items) -> None:
             xs, _probe = world.stream(SourceSpec(items))
             hits = _told(world.run(topk(k, capacity=k + spare), xs))
             check(hits, Counter(items), k, k + spare)
 
-        return _
+        return made
 
     return register
 
@@ -128,14 +126,12 @@ def _(hits: list[Hit], true: Counter[Any], k: int, capacity: int) -> None:
     "topk-misses-no-heavy-hitter",
     says="With k = capacity, every item that makes up more than 1 / capacity of the stream is in the list.",
     hint="What happens to an item that comes late, and then all the time?",
+    inputs=_FULL,
 )
 def _(hits: list[Hit], true: Counter[Any], k: int, capacity: int) -> None:
-    if k == capacity:
-        there = [hit[0] for hit in hits]
-        missed = [
-            item for item, count in true.items() if count * capacity > true.total() and item not in there
-        ]
-        holds(not missed, f"the list is {there}", f"{missed} in it")
+    there = [hit[0] for hit in hits]
+    missed = [item for item, count in true.items() if count * capacity > true.total() and item not in there]
+    holds(not missed, f"the list is {there}", f"{missed} in it")
 
 
 @_of_topk(

@@ -34,7 +34,7 @@ def _counting(replace: Callable[[Held, Any], None], k: int, capacity: int) -> Si
             else:
                 replace(held, x)
         ranked = sorted(held.items(), key=lambda one: (-one[1][0], one[1][1]))
-        return [HeavyHitter(x, count, error, False) for x, (count, error) in ranked[:k]]
+        return [HeavyHitter(x, count, error, not error) for x, (count, error) in ranked[:k]]
 
     return run
 

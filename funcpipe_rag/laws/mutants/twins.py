@@ -188,4 +188,64 @@ TWINS = (
         frozenset({"holds_on_to_the_old_file", "opens_anew_each_time"}),
         "One never looks at the path again, the other looks at nothing else.",
     ),
+    Twins(
+        ("topk",),
+        frozenset({"begins_at_one", "takes_one_from_each"}),
+        "Both count too little: one forgets what may have been before, the other takes away what was there.",
+    ),
+    Twins(
+        ("count_distinct",),
+        frozenset({"forgets_the_last", "counts_changes"}),
+        "One leaves an item out, the other counts one twice that comes back.",
+    ),
+    Twins(
+        ("make_regex_filter",),
+        frozenset({"matches_at_the_start", "looks_for_the_text_itself"}),
+        "One looks in one place alone, the other for the wrong thing.",
+    ),
+    Twins(
+        ("make_tokenize",),
+        frozenset({"splits_at_blanks", "gives_empty_words", "lowers_the_text_first"}),
+        "All three find other words: whole chunks, words of nothing, words that the text does not have.",
+    ),
+    Twins(
+        ("make_ngrams",),
+        frozenset({"drops_the_last", "side_by_side", "joins_the_words"}),
+        "Two give too few n-grams, the third gives texts in place of tuples; all are wrong on the first list you try.",
+    ),
+    Twins(
+        ("make_ext_filter",),
+        frozenset({"minds_the_case", "forgets_the_dot"}),
+        "One keeps too few files, the other too many.",
+    ),
+    Twins(
+        ("make_sha256_with_size",),
+        frozenset({"looks_ahead", "reads_a_file_ahead"}),
+        "One line around any stage and the same line in this one: here it opens a file too early.",
+    ),
+    Twins(
+        ("make_sha256_with_size",),
+        frozenset({"starts_the_digest_anew", "opens_as_text"}),
+        "One digests too little of the file, the other something else than its bytes.",
+    ),
+    Twins(
+        ("make_project",),
+        frozenset({"fills_with_none", "keeps_the_row_s_order"}),
+        "One makes up fields that are missing, the other leaves them out.",
+    ),
+    Twins(
+        ("make_rolling_avg_by_device",),
+        frozenset({"one_window_for_all", "divides_by_w", "waits_for_whole_windows", "adds_and_takes_away"}),
+        "Four ways to another mean: of other devices' values, of zeros, too late, or of what was rounded off.",
+    ),
+    Twins(
+        ("parse_ts",),
+        frozenset({"drops_the_offset", "reads_iso_alone"}),
+        "One reads every form and no zone, the other every zone and one form.",
+    ),
+    Twins(
+        ("parse_ts",),
+        frozenset({"calls_it_nought", "shows_no_text"}),
+        "One hides that it failed, the other what it failed on.",
+    ),
 )
