@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .inputs import Input, Items, SourceSpec, booleans, integers, numbers, several, sources, things
 from .law import holds, law, same, times
-from .transforms import passes_errors_on, read_and_close
+from .stages import passes_errors_on, read_and_close
 from .worlds import World
 
 _GONE = object()

@@ -11,7 +11,7 @@ from funcpipe_rag.streams.probe import Boom
 
 from .inputs import STAGES, SourceSpec, booleans, choice, integers, numbers, several, sources, things
 from .law import Broken, holds, law, same, times
-from .transforms import passes_errors_on, read_and_close
+from .stages import passes_errors_on, read_and_close
 from .worlds import World
 
 FORKS = ("fork2_lockstep", "fork_lockstep")

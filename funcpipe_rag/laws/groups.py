@@ -7,44 +7,44 @@ from typing import Any
 
 from .inputs import FUNCTIONS, Items, SourceSpec, choice, numbers, sources
 from .law import holds, law, same
-from .windows import Family, Given, laws_of
+from .stages import WHOLE, Family, laws_of
 from .worlds import World
 
 
-def _grouped(given: Given, xs: list[Any]) -> list[Any]:
-    key = FUNCTIONS[given["key"]]
+def _grouped(xs: list[Any], key: str) -> list[Any]:
+    key_of = FUNCTIONS[key]
     groups: list[tuple[Any, list[Any]]] = []
     for x in xs:
-        if not groups or groups[-1][0] != key(x):
-            groups.append((key(x), []))
+        if not groups or groups[-1][0] != key_of(x):
+            groups.append((key_of(x), []))
         groups[-1][1].append(x)
     return [(found, tuple(items)) for found, items in groups]
 
 
-def _through(given: Given, xs: list[Any]) -> list[Any]:
-    return xs
+def _by_key(world: World, make: Any, key: str) -> Any:
+    return make(world.fn(key))
 
 
 GROUPS = (
     Family(
         "make_grouped",
         {"key": choice("is_even", "is_small", "add1", "to_none")},
-        lambda world, make, given: make(world.fn(given["key"])),
+        _by_key,
         _grouped,
         # The last group may go on.
-        lambda given, xs: max(0, len(_grouped(given, xs)) - 1),
+        settled=lambda xs, key: max(0, len(_grouped(xs, key)) - 1),
     ),
     Family(
         "ensure_contiguous",
         {"key": choice("add1", "is_small", "to_none")},
-        lambda world, make, given: make(world.fn(given["key"])),
-        _through,
+        _by_key,
+        lambda xs, key: xs,
         items=lambda **how: numbers(rising=True, **how),
     ),
 )
 
 for _family in GROUPS:
-    laws_of(_family)
+    laws_of(_family, WHOLE)
 
 
 @law(

@@ -8,7 +8,7 @@ from typing import Any
 
 from .inputs import Items, SourceSpec, choice, integers, numbers
 from .law import holds, law, same
-from .windows import Family, Given, laws_of
+from .stages import WHOLE, Family, laws_of
 from .worlds import World
 
 Row = tuple[int, int, str]
@@ -39,18 +39,15 @@ def _pairs(n: int, left: Callable[[int], int], right: Callable[[int], int]) -> l
     ]
 
 
-def _joined(world: World, make: Any, given: Given) -> Any:
-    return make(_place, _branch("left", lambda _: given["many"]), _branch("right", lambda _: 1))
-
-
-laws_of(
-    Family(
-        "make_keyed_join",
-        {"many": integers(1, 2)},
-        _joined,
-        lambda given, xs: _pairs(len(xs), lambda _: given["many"], lambda _: 1),
-    )
+JOIN = Family(
+    "make_keyed_join",
+    {"many": integers(1, 2)},
+    lambda world, make_keyed_join, many: make_keyed_join(
+        _place, _branch("left", lambda _: many), _branch("right", lambda _: 1)
+    ),
+    lambda xs, many: _pairs(len(xs), lambda _: many, lambda _: 1),
 )
+laws_of(JOIN, WHOLE)
 
 CARDINALITIES: dict[str, Callable[[int], int]] = {
     "one each": lambda place: 1,

@@ -10,7 +10,7 @@ from funcpipe_rag.streams.probe import Probe
 
 from .inputs import Items, SourceSpec, choice, integers, numbers, several, sources
 from .law import holds, law, same, times
-from .transforms import passes_errors_on, read_and_close
+from .stages import passes_errors_on, read_and_close
 from .worlds import World
 
 Row = tuple[int, int, int]

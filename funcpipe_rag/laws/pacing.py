@@ -1,4 +1,4 @@
-"""The laws of pacing, on virtual time; and those of every stage that passes items on as they are.
+"""The laws of pacing, on virtual time.
 
 A judge keeps the time: clock and sleeper are functions of its `FakeTime`, so nothing waits, and how long an
 implementation waited is known to the last digit. Times are quarters of seconds, which add up exactly.
@@ -6,192 +6,18 @@ implementation waited is known to the last digit. Times are quarters of seconds,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import redirect_stderr
-from functools import wraps
-from io import StringIO
+from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
-from typing import Any, NamedTuple
-from warnings import catch_warnings, simplefilter
+from typing import Any
 
 from funcpipe_rag.streams.pacing import FakeTime
 
-from .inputs import SourceSpec, booleans, choice, integers, items_of, numbers, sources
-from .law import Broken, holds, law, same, times
-from .transforms import passes_errors_on, read_and_close
+from .inputs import SourceSpec, choice, integers, items_of
+from .law import Broken, holds, law, same
+from .stages import PASSING, laws_of, passing, saying
 from .worlds import World
 
 Seconds = tuple[float, ...]
-
-
-class Passing(NamedTuple):
-    """A factory of stages that pass items on, all of them or a choice, one for one."""
-
-    name: str
-    config: dict[str, Any]
-    """what it is configured with, as the inputs of a law"""
-    make: Callable[..., Any]
-    """`make(world, factory, **config)` gives the stage"""
-    gives: Callable[..., list[Any]]
-    """`gives(items, **config)`: its eager twin"""
-    says: str = "It changes no item and no order: what goes in comes out."
-    says_pulls: str = "It adds no pull: k items cost the k pulls that they cost without it."
-
-    @property
-    def slug(self) -> str:
-        """How the ids of its laws begin."""
-        return self.name.removeprefix("make_").replace("_", "-")
-
-    def pulls_for(self, items: Iterator[Any], k: int, config: dict[str, Any]) -> int:
-        """The length of the shortest beginning of `items` of which it gives `k`."""
-        seen: list[Any] = []
-        while len(self.gives(seen, **config)) < k:
-            seen.append(next(items))
-        return len(seen)
-
-
-def laws_of(family: Passing) -> None:
-    """Register the seven laws that stand for every stage of this kind."""
-    name, slug = family.name, family.slug
-
-    @law(
-        f"{slug}-equals-its-eager-twin",
-        about=name,
-        promise="same answer",
-        says=family.says,
-        hint="Work the smallest input through by hand. Which item is missing, extra, or another one?",
-        **family.config,
-        source=sources(),
-    )
-    @in_quiet
-    def _(world: World, factory: Any, source: SourceSpec, **config: Any) -> None:
-        xs, _probe = world.stream(source)
-        made = world.run(family.make(world, factory, **config), xs)
-        same(world.items(made), family.gives(list(source.items), **config))
-
-    @law(
-        f"{slug}-starts-nothing-at-birth",
-        about=name,
-        promise="on demand",
-        says="Building a stream pulls nothing and opens nothing: work begins with the first question.",
-        hint="Which line runs before anybody has asked for an item?",
-        **family.config,
-        source=sources(numbers(most=3), "endless", handed=["iterator"]),
-        reiterable=booleans(),
-    )
-    @in_quiet
-    def _(world: World, factory: Any, source: SourceSpec, reiterable: bool, **config: Any) -> None:
-        xs, probe = world.stream(source._replace(reiterable=reiterable), budget=0)
-        opened = probe.opens
-        world.iterator(world.run(family.make(world, factory, **config), xs))
-        holds(probe.pulls == 0, f"{probe.pulls} pulls before the first question", "0")
-        holds(probe.opens == opened, "it opened its input before the first question", "not yet")
-
-    @law(
-        f"{slug}-asks-for-no-more-than-it-needs",
-        about=name,
-        promise="on demand",
-        says=family.says_pulls,
-        hint="Count the questions in the row `source`. Which answer was not needed yet?",
-        **family.config,
-        items=numbers(),
-        taken=integers(0, 4),
-    )
-    @in_quiet
-    def _(world: World, factory: Any, items: tuple[int, ...], taken: int, **config: Any) -> None:
-        k = min(taken, len(family.gives(list(items), **config)))
-        needed = family.pulls_for(iter(items), k, config)
-        xs, probe = world.stream(SourceSpec(items, endless=True), budget=needed)
-        made = world.run(family.make(world, factory, **config), xs)
-        got = list(islice(world.iterator(made), k))
-        same(got, family.gives(list(items), **config)[:k])
-        holds(probe.pulls <= needed, f"{probe.pulls} pulls for {k} items", f"{needed}")
-
-    @law(
-        f"{slug}-passes-errors-on",
-        about=name,
-        promise="same answer",
-        late=True,
-        says="An error of the input reaches you as it is, behind every item that came before it.",
-        hint="Where is the error caught, or an item kept back?",
-        **family.config,
-        source=sources(None, "raises", handed=["iterator"]),
-    )
-    @in_quiet
-    def _(world: World, factory: Any, source: SourceSpec, **config: Any) -> None:
-        xs, _probe = world.stream(source)
-        made = world.run(family.make(world, factory, **config), xs)
-        passes_errors_on(made, family.gives(source.given, **config))
-
-    @law(
-        f"{slug}-closes-what-it-opened",
-        about=name,
-        promise="closed",
-        says="What the stream opened, it closes, once: when it ends, fails, or is closed half-way.",
-        hint="Who called iter() on the collection? Who closes what that gave?",
-        **family.config,
-        source=sources(numbers(least=1), "ends", "raises", handed=["collection"]),
-        taken=integers(1, 6),
-    )
-    @in_quiet
-    def _(world: World, factory: Any, source: SourceSpec, taken: int, **config: Any) -> None:
-        xs, probe = world.stream(source)
-        read_and_close(world.run(family.make(world, factory, **config), xs), taken)
-        holds(
-            probe.closes == probe.opens,
-            f"opened {times(probe.opens)}, closed {times(probe.closes)}",
-            "as often closed as opened",
-        )
-
-    @law(
-        f"{slug}-leaves-open-what-it-was-handed",
-        about=name,
-        promise="closed",
-        says="An iterator that was handed in stays open: whoever made it goes on with it.",
-        hint="iter(it) is it. So who opened it?",
-        **family.config,
-        source=sources(numbers(least=1), "ends", "raises", handed=["iterator"]),
-        taken=integers(1, 6),
-    )
-    @in_quiet
-    def _(world: World, factory: Any, source: SourceSpec, taken: int, **config: Any) -> None:
-        xs, probe = world.stream(source)
-        read_and_close(world.run(family.make(world, factory, **config), xs), taken)
-        holds(probe.closes == 0, "it closed the iterator that it was handed", "left open")
-
-    @law(
-        f"{slug}-starts-afresh",
-        about=name,
-        promise="fresh",
-        says="Two runs of one stage do not know of each other.",
-        hint="What is kept outside the function that runs for each stream?",
-        **family.config,
-        first=sources(),
-        second=sources(),
-        ahead=integers(0, 3),
-    )
-    @in_quiet
-    def _(
-        world: World, factory: Any, first: SourceSpec, second: SourceSpec, ahead: int, **config: Any
-    ) -> None:
-        stage = family.make(world, factory, **config)
-        a = world.iterator(world.run(stage, world.stream(first)[0]))
-        begun = list(islice(a, ahead))
-        got = world.items(world.run(stage, world.stream(second)[0]))
-        same(got, family.gives(list(second.items), **config), "the second run gave {}")
-        same([*begun, *islice(a, 200)], family.gives(list(first.items), **config), "the first run gave {}")
-
-
-def in_quiet(check: Callable[..., None]) -> Callable[..., None]:
-    """The check, without what an observer says on the side: a progress bar, a warning."""
-
-    @wraps(check)
-    def quiet(*given: Any, **inputs: Any) -> None:
-        with redirect_stderr(StringIO()), catch_warnings():
-            simplefilter("ignore")
-            check(*given, **inputs)
-
-    return quiet
 
 
 _GAPS = choice(1.0, 0.5, 0.25, 2.0)
@@ -277,29 +103,30 @@ def _(world: World, make_rate_limit: Any, rate: float) -> None:
 
 
 FAMILIES = (
-    Passing(
+    passing(
         "make_throttle",
         {"gap": _GAPS},
         lambda world, factory, gap: _standing(factory, gap),
         lambda xs, gap: xs,
     ),
-    Passing(
+    passing(
         "make_rate_limit",
         {"rate": _RATES, "burst": integers(1, 3)},
         lambda world, factory, rate, burst: _standing(factory, rate, burst),
         lambda xs, rate, burst: xs,
     ),
-    Passing(
+    passing(
         "make_timestamp",
         {"now": choice(0.0, 1.5)},
         lambda world, factory, now: factory(clock=FakeTime(now).clock),
         lambda xs, now: [(now, x) for x in xs],
-        says="It gives each item, in its order, with the time.",
     ),
 )
+_THROTTLE, _RATE_LIMIT, _TIMESTAMP = FAMILIES
 
-for _family in FAMILIES:
-    laws_of(_family)
+laws_of(_THROTTLE, PASSING)
+laws_of(_RATE_LIMIT, PASSING)
+laws_of(_TIMESTAMP, saying("It gives each item, in its order, with the time."))
 
 
 @law(

@@ -8,7 +8,7 @@ from typing import Any
 
 from .inputs import FUNCTIONS, MAPPINGS, SourceSpec, choice, integers, numbers, several, sources, things
 from .law import holds, law, same, times
-from .transforms import passes_errors_on, read_and_close
+from .stages import passes_errors_on, read_and_close
 from .worlds import World
 
 _STAGES = several(choice(*MAPPINGS[:3]), least=1, most=4)

@@ -11,8 +11,8 @@ from funcpipe_rag.streams.results import Err
 
 from .inputs import Items, SourceSpec, integers, sources
 from .law import holds, law, same
-from .results import closes_what_it_opened, good_values, results
-from .stages import Case, Family, clause, laws_of
+from .results import good_values, results
+from .stages import Case, Family, clause, laws_of, only_its_own_is_closed
 from .worlds import World
 
 
@@ -109,7 +109,7 @@ def _(world: World, error_report: Any, source: SourceSpec) -> None:
         world.run(error_report(), xs)
     except Boom:
         holds(source.raises_at is not None, "Boom", "a report")
-    closes_what_it_opened(probe, source)
+    only_its_own_is_closed(probe, source)
 
 
 @law(

@@ -6,8 +6,8 @@ What a law compares is told in plain data (`told`), so it reads the same whichev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import accumulate, islice
-from typing import Any, NamedTuple
+from itertools import accumulate
+from typing import Any
 
 from funcpipe_rag.streams.probe import Boom
 from funcpipe_rag.streams.reports import Report
@@ -23,11 +23,23 @@ from .inputs import (
     choice,
     integers,
     items_of,
-    numbers,
     sources,
 )
-from .law import holds, law, same, times
-from .transforms import passes_errors_on, read_and_close
+from .law import holds, law, same
+from .stages import (
+    Case,
+    Family,
+    asks_for_no_more_than_it_needs,
+    clause,
+    equals_its_eager_twin,
+    laws_of,
+    only_its_own_is_closed,
+    passes_errors_on,
+    passes_errors_on_to_you,
+    read_and_close,
+    starts_afresh,
+    starts_nothing_at_birth,
+)
 from .worlds import World
 
 FAILURES = (Err(Boom("no"), 0, "parse", 0), Err(LookupError("lost"), 1, "read", 4))
@@ -100,189 +112,87 @@ RECOVERIES: dict[str, Callable[[Any], Any]] = {
 """What `recover` may be given, by name."""
 
 
-class Family(NamedTuple):
-    """A stage that makes or reads results: how it is configured, its input, and its eager twin, told."""
-
-    name: str
-    configured: dict[str, Any]
-    items: Callable[..., Input[Items]]
-    make: Callable[..., Any]
-    twin: Callable[..., list[Any]]
-
+_MORE = FAILURES * 3
 
 FAMILIES = (
     Family(
         "try_map",
         {"fn": choice(*MAPPINGS, "boom_at_3")},
-        numbers,
         lambda world, try_map, fn: try_map(world.fn(fn)),
         lambda items, fn: _tried(fn, items),
+        told=told,
     ),
     Family(
         "recover",
         {"fn": choice(*RECOVERIES)},
-        results,
         lambda world, recover, fn: recover(RECOVERIES[fn]),
         lambda items, fn: _recovered(fn, items),
+        items=results,
+        told=told,
     ),
     Family(
         "ok_only",
         {},
-        results,
         lambda world, ok_only: ok_only(report=Report()),
-        lambda items: good_values(items),
+        good_values,
+        items=results,
     ),
     Family(
         "split_results",
         {},
-        results,
         lambda world, split_results: split_results(lambda failure: None),
-        lambda items: good_values(items),
+        good_values,
+        items=results,
     ),
     Family(
         "until_n_errors",
         {"n": integers(1, 3)},
-        results,
         lambda world, until_n_errors, n: until_n_errors(n),
         lambda items, n: _until(items, lambda failed: sum(failed) >= n),
+        items=results,
+        told=told,
+        goes_on=_MORE,
     ),
     Family(
         "until_error_rate",
         {"rate": choice(0.5, 0.3, 1.0), "window": integers(1, 4)},
-        results,
         lambda world, until_error_rate, rate, window: until_error_rate(rate, window=window),
         lambda items, rate, window: _until(items, lambda failed: sum(failed[-window:]) / window >= rate),
+        items=results,
+        told=told,
+        goes_on=_MORE,
     ),
 )
 
 
-def _laws_of(family: Family) -> None:
-    name = family.name
-    slug = name.replace("_", "-")
-
-    def stream(world: World, factory: Any, spec: SourceSpec, given: Any, **how: Any) -> tuple[Any, Any]:
-        xs, probe = world.stream(spec, **how)
-        return world.run(family.make(world, factory, **given), xs), probe
-
-    @law(
-        f"{slug}-equals-its-eager-twin",
-        about=name,
-        promise="same answer",
-        says="Listed, the lazy result is the list that a loop would have built.",
-        hint="Work the smallest input through by hand. Which item is missing, extra, or in the wrong place?",
-        **family.configured,
-        source=sources(family.items()),
-    )
-    def _(world: World, factory: Any, source: SourceSpec, **given: Any) -> None:
-        made, _probe = stream(world, factory, source, given)
-        same([told(item) for item in world.items(made)], family.twin(source.items, **given))
-
-    @law(
-        f"{slug}-starts-nothing-at-birth",
-        about=name,
-        promise="on demand",
-        says="Building a stream pulls nothing and opens nothing: work begins with the first question.",
-        hint="Which line runs before anybody has asked for an item?",
-        **family.configured,
-        source=sources(family.items(most=3), "endless"),
-    )
-    def _(world: World, factory: Any, source: SourceSpec, **given: Any) -> None:
-        made, probe = stream(world, factory, source, given, budget=0)
-        world.iterator(made)
-        holds(probe.pulls == 0, f"{probe.pulls} pulls before the first question", "0")
-        holds(
-            probe.opens == (not source.reiterable), "it opened its input before the first question", "not yet"
-        )
-
-    @law(
-        f"{slug}-asks-for-no-more-than-it-needs",
-        about=name,
-        promise="on demand",
-        says="k outputs cost the items that settle them, and not one pull more.",
-        hint="Count the questions in the row `source`. Which answer was not needed yet?",
-        **family.configured,
-        items=family.items(),
-        taken=integers(0, 4),
-    )
-    def _(world: World, factory: Any, items: Items, taken: int, **given: Any) -> None:
-        expected = family.twin(items, **given)[:taken]
-        k = len(expected)
-        needed = next(n for n in range(len(items) + 1) if len(family.twin(items[:n], **given)) >= k)
-        made, probe = stream(world, factory, SourceSpec(items, endless=True), given, budget=needed)
-        same([told(item) for item in islice(world.iterator(made), k)], expected)
-        holds(probe.pulls <= needed, f"{probe.pulls} pulls for {k} outputs", f"{needed}")
-
-    @law(
-        f"{slug}-passes-errors-on",
-        about=name,
-        promise="same answer",
-        late=True,
-        says="An error of the input is no item's failure: it reaches you as it is, behind what came before it.",
-        hint="Where is the error caught, or an item kept back?",
-        **family.configured,
-        source=sources(family.items(), "raises", handed=["iterator"]),
-    )
-    def _(world: World, factory: Any, source: SourceSpec, **given: Any) -> None:
-        expected = family.twin(source.given, **given)
-        more = [*FAILURES, *FAILURES, *FAILURES] if family.items is results else [0]
-        ended = family.twin([*source.given, *more], **given) == expected and name.startswith("until")
-        made, _probe = stream(world, factory, source, given)
-        passes_errors_on(map(told, world.iterator(made)), expected, may_end=ended)
-
-    @law(
-        f"{slug}-closes-what-it-opened",
-        about=name,
-        promise="closed",
-        says="What the stream opened, it closes, once; what it was handed, it leaves open.",
-        hint="Who called iter() on the collection? Who closes what that gave?",
-        **family.configured,
-        source=sources(family.items(least=1), "ends", "raises"),
-        taken=integers(1, 6),
-    )
-    def _(world: World, factory: Any, source: SourceSpec, taken: int, **given: Any) -> None:
-        made, probe = stream(world, factory, source, given)
-        read_and_close(made, taken)
-        closes_what_it_opened(probe, source)
-
-    @law(
-        f"{slug}-starts-afresh",
-        about=name,
-        promise="fresh",
-        says="Two runs of one stage do not know of each other.",
-        hint="What is kept outside the function that runs for each stream?",
-        **family.configured,
-        first=sources(family.items()),
-        second=sources(family.items()),
-        ahead=integers(0, 3),
-    )
-    def _(
-        world: World, factory: Any, first: SourceSpec, second: SourceSpec, ahead: int, **given: Any
-    ) -> None:
-        stage = family.make(world, factory, **given)
-        a = world.iterator(world.run(stage, world.stream(first)[0]))
-        begun = list(islice(a, ahead))
-        b = world.items(world.run(stage, world.stream(second)[0]))
-        rest = list(islice(a, 200))
-        same([told(item) for item in b], family.twin(second.items, **given), "the second run gave {}")
-        same(
-            [told(item) for item in [*begun, *rest]],
-            family.twin(first.items, **given),
-            "the first run gave {}",
-        )
+@clause(
+    "closes-what-it-opened",
+    promise="closed",
+    says="What the stream opened, it closes, once; what it was handed, it leaves open.",
+    hint="Who called iter() on the collection? Who closes what that gave?",
+    source=lambda family: sources(family.items(least=1), "ends", "raises"),
+    taken=lambda family: integers(1, 6),
+)
+def closes_its_own_alone(case: Case, source: SourceSpec, taken: int) -> None:
+    made, probe = case.run(source)
+    read_and_close(made, taken)
+    only_its_own_is_closed(probe, source)
 
 
-def closes_what_it_opened(probe: Any, source: SourceSpec) -> None:
-    """Break the law unless what the implementation opened is closed, once, and what it was handed is open."""
-    expected = probe.opens if source.reiterable else 0
-    holds(
-        probe.closes == expected,
-        f"opened {times(probe.opens)}, {'here' if source.reiterable else 'by you'}; closed {times(probe.closes)}",
-        times(expected),
-    )
-
+RESULTS = (
+    equals_its_eager_twin,
+    starts_nothing_at_birth,
+    asks_for_no_more_than_it_needs,
+    passes_errors_on_to_you._replace(
+        says="An error of the input is no item's failure: it reaches you as it is, behind what came before it."
+    ),
+    closes_its_own_alone,
+    starts_afresh,
+)
+"""What every stage over results owes."""
 
 for _family in FAMILIES:
-    _laws_of(_family)
+    laws_of(_family, RESULTS)
 
 
 @law(

@@ -8,19 +8,18 @@ from typing import Any
 
 from .inputs import FUNCTIONS, Items, SourceSpec, choice, integers, items_of, numbers
 from .law import law, same
-from .windows import Family, Given, laws_of
+from .stages import WHOLE, Family, laws_of
 from .worlds import World
 
 FLOATS = (0.1, 1.0, 1e16, -1e16, 1e100)
 
 
-def _sums(given: Given, xs: list[Any]) -> list[Any]:
-    w = given["w"]
+def _sums(xs: list[Any], w: int) -> list[Any]:
     return [sum(xs[at : at + w]) for at in range(len(xs) - w + 1)]
 
 
-def _means(given: Given, xs: list[Any]) -> list[Any]:
-    return [total / given["w"] for total in _sums(given, xs)]
+def _means(xs: list[Any], w: int) -> list[Any]:
+    return [total / w for total in _sums(xs, w)]
 
 
 def _last_two_digits(result: int, item: int) -> int:
@@ -28,31 +27,35 @@ def _last_two_digits(result: int, item: int) -> int:
     return (10 * result + item) % 100
 
 
-def _accumulated(given: Given, xs: list[Any]) -> list[Any]:
-    key = FUNCTIONS[given["key"]] if given["key"] else lambda _: None
+def _accumulated(xs: list[Any], key: str) -> list[Any]:
+    key_of = FUNCTIONS[key] if key else lambda _: None
     results: list[Any] = []
     for at, x in enumerate(xs):
-        same_key = at > 0 and key(xs[at - 1]) == key(x)
+        same_key = at > 0 and key_of(xs[at - 1]) == key_of(x)
         results.append(_last_two_digits(results[-1], x) if same_key else x)
     return results
 
 
-def _accumulator(world: World, make: Any, given: Given) -> Any:
-    if not given["key"]:
+def _accumulator(world: World, make: Any, key: str) -> Any:
+    if not key:
         return make(_last_two_digits)
-    return make(_last_two_digits, key=world.fn(given["key"]))
+    return make(_last_two_digits, key=world.fn(key))
+
+
+def _over(world: World, make: Any, w: int) -> Any:
+    return make(w)
 
 
 ROLLING = (
-    Family("make_rolling_sum", {"w": integers(1, 4)}, lambda world, make, given: make(given["w"]), _sums),
-    Family("make_rolling_mean", {"w": integers(1, 4)}, lambda world, make, given: make(given["w"]), _means),
+    Family("make_rolling_sum", {"w": integers(1, 4)}, _over, _sums),
+    Family("make_rolling_mean", {"w": integers(1, 4)}, _over, _means),
     Family(
         "make_accumulate", {"key": choice("", "is_even", "is_small", "to_none")}, _accumulator, _accumulated
     ),
 )
 
 for _family in ROLLING:
-    laws_of(_family)
+    laws_of(_family, WHOLE)
 
 
 def _exactly(name: str, part: int) -> None:
@@ -90,4 +93,4 @@ def _(world: World, make_rolling_sum: Any, items: Items, w: int) -> None:
     large = [10**20 + item for item in items]
     xs, _probe = world.stream(SourceSpec(tuple(large)))
     got = list(islice(world.iterator(world.run(make_rolling_sum(w), xs)), len(items) + 1))
-    same(got, _sums({"w": w}, large))
+    same(got, _sums(large, w))

@@ -7,7 +7,7 @@ from typing import Any
 
 from .inputs import FUNCTIONS, Items, SourceSpec, booleans, integers, numbers
 from .law import holds, law, same, times
-from .windows import Family, Given, laws_of
+from .stages import WHOLE, Family, laws_of
 from .worlds import World
 
 NAMES = ("add1", "double", "negate")
@@ -17,15 +17,13 @@ def _route(item: int) -> str:
     return NAMES[item % 3]
 
 
-def _routed(given: Given, xs: list[Any]) -> list[Any]:
-    return [FUNCTIONS[_route(x)](x) for x in xs]
-
-
-def _router(world: World, make: Any, given: Given) -> Any:
-    return make(_route, {name: world.fn(name) for name in NAMES})
-
-
-laws_of(Family("make_router", {}, _router, _routed))
+ROUTER = Family(
+    "make_router",
+    {},
+    lambda world, make_router: make_router(_route, {name: world.fn(name) for name in NAMES}),
+    lambda xs: [FUNCTIONS[_route(x)](x) for x in xs],
+)
+laws_of(ROUTER, WHOLE)
 
 
 @law(

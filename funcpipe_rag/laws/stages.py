@@ -278,19 +278,51 @@ def starts_afresh(case: Case, first: SourceSpec, second: SourceSpec, ahead: int)
     same(list(case.told([*begun, *islice(one, 200)])), case.twin(first.items), "the first run gave {}")
 
 
-PLAIN = (
+ONCE = (
     equals_its_eager_twin,
     starts_nothing_at_birth,
     asks_for_no_more_than_it_needs,
     passes_errors_on_to_you,
     closes_what_it_opened,
     leaves_open_what_it_was_handed,
-    starts_afresh,
 )
+"""What is owed by a plain function of its stream, of which there is no second run."""
+
+PLAIN = (*ONCE, starts_afresh)
 """What every transform of one stream owes."""
 
 WHOLE = (*PLAIN, pays_once_for_the_end)
 """The same, and that the end is asked for only once: of stages that read their input to its end."""
+
+
+def saying(
+    what: str = "It changes no item and no order: what goes in comes out.",
+    pulls: str = "It adds no pull: k items cost the k pulls that they cost without it.",
+) -> tuple[Clause, ...]:
+    """`PLAIN` in the words of a stage that passes items on: what comes through it, and what it costs."""
+    hint = "Work the smallest input through by hand. Which item is missing, extra, or another one?"
+    return reworded(
+        PLAIN,
+        equals_its_eager_twin._replace(says=what, hint=hint),
+        asks_for_no_more_than_it_needs._replace(says=pulls),
+    )
+
+
+def reworded(clauses: Iterable[Clause], *words: Clause) -> tuple[Clause, ...]:
+    """The clauses, those in `words` in the place of those with their ids."""
+    said = {one.id: one for one in words}
+    return tuple(said.get(one.id, one) for one in clauses)
+
+
+PASSING = saying()
+"""What a stage owes that passes all items on as they are."""
+
+
+def passing(
+    name: str, config: dict[str, Input[Any]], make: Callable[..., Any], twin: Callable[..., Any]
+) -> Family:
+    """A stage that passes items on, all of them or a choice."""
+    return Family(name, config, make, twin, quiet=True, prefix=name.removeprefix("make_").replace("_", "-"))
 
 
 @clause(

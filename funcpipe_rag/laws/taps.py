@@ -12,8 +12,7 @@ from funcpipe_rag.streams.probe import Boom
 
 from .inputs import FUNCTIONS, SourceSpec, choice, integers, numbers, sources
 from .law import Broken, holds, law, same
-from .pacing import Passing, in_quiet, laws_of
-from .transforms import passes_errors_on, read_and_close
+from .stages import PASSING, in_quiet, laws_of, passes_errors_on, passing, read_and_close, saying
 from .worlds import World
 
 _SHARES = choice(0.5, 0.25, 1.0, 0.0)
@@ -34,54 +33,54 @@ def _stable(xs: Iterable[Any], rate: float, key: Callable[[Any], Any]) -> list[A
     return [x for x in xs if part(key(x)) < rate]
 
 
-FAMILIES = (
-    Passing(
+WATCHERS = (
+    passing(
         "make_tap",
         {"on_error": choice("fail", "skip")},
         lambda world, factory, on_error: factory(world.fn("negate"), on_error=on_error),
         lambda xs, on_error: xs,
     ),
-    Passing("make_counter", {}, lambda world, factory: factory(), lambda xs: xs),
-    Passing(
+    passing("make_counter", {}, lambda world, factory: factory(), lambda xs: xs),
+    passing(
         "make_peek",
         {"n": integers(0, 3), "stride": integers(1, 3)},
         lambda world, factory, n, stride: factory(n, world.fn("negate"), stride=stride),
         lambda xs, n, stride: xs,
     ),
-    Passing(
+)
+SAMPLERS = (
+    passing(
         "make_sampler_bernoulli",
         {"rate": _SHARES, "seed": integers(0, 5)},
         lambda world, factory, rate, seed: factory(rate, seed=seed),
         _drawn,
-        says=_CHOSEN,
-        says_pulls=_LOOKED_AT,
     ),
-    Passing(
+    passing(
         "make_sampler_periodic",
         {"k": integers(1, 4), "offset": integers(0, 3)},
         lambda world, factory, k, offset: factory(k, offset=offset % k),
         lambda xs, k, offset: xs[offset % k :: k],
-        says=_CHOSEN,
-        says_pulls=_LOOKED_AT,
     ),
-    Passing(
+    passing(
         "make_sampler_stable",
         {"rate": _SHARES, "key": choice("negate", "double", "is_even")},
         lambda world, factory, rate, key: factory(rate, key=world.fn(key)),
         lambda xs, rate, key: _stable(xs, rate, FUNCTIONS[key]),
-        says=_CHOSEN,
-        says_pulls=_LOOKED_AT,
-    ),
-    Passing(
-        "make_progress",
-        {"total": choice(None, 3)},
-        lambda world, factory, total: factory(total=total),
-        lambda xs, total: xs,
     ),
 )
+PROGRESS = passing(
+    "make_progress",
+    {"total": choice(None, 3)},
+    lambda world, factory, total: factory(total=total),
+    lambda xs, total: xs,
+)
+FAMILIES = (*WATCHERS, *SAMPLERS, PROGRESS)
 
-for _family in FAMILIES:
-    laws_of(_family)
+for _family in WATCHERS:
+    laws_of(_family, PASSING)
+for _family in SAMPLERS:
+    laws_of(_family, saying(_CHOSEN, _LOOKED_AT))
+laws_of(PROGRESS, PASSING)
 
 
 @law(

@@ -9,11 +9,10 @@ from typing import Any
 from funcpipe_rag.laws.groups import GROUPS
 
 from .mutant import mutant
-from .transforms import Run
-from .windows import wrapped
+from .stages import Run, wrapped
 
 for _family in GROUPS:
-    wrapped(_family.name)
+    wrapped(_family)
 
 Key = Callable[[Any], Any]
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import tee
 from typing import Any
 
+from funcpipe_rag.laws.joining import JOIN
 from funcpipe_rag.streams.joining import make_keyed_join
 
 from .mutant import mutant
-from .transforms import Run
-from .windows import wrapped
+from .stages import Run, wrapped
 
 Key = Callable[[Any], Any]
 
-wrapped("make_keyed_join")
+wrapped(JOIN)
 
 
 @mutant(of="make_keyed_join", killed_by="make-keyed-join-pairs-each-with-each")

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
 from time import monotonic
 from typing import Any
 
 from funcpipe_rag.laws.pacing import FAMILIES
-from funcpipe_rag.streams import pacing
 
 from .mutant import mutant
-from .transforms import WRAPPED, Run
+from .stages import Run, wrapped
 
 Clock = Callable[[], float]
 Sleeper = Callable[[float], object]
 
 
-def around(make: Callable[..., Run], wrap: Callable[[Run], Run]) -> Callable[..., Run]:
-    """`make`, with one wrong line around each stage that it makes."""
-
-    @wraps(wrap)
-    def factory(*given: Any, **options: Any) -> Run:
-        return wrap(make(*given, **options))
-
-    return factory
-
-
 for _family in FAMILIES:
-    for _law, _wrap in WRAPPED.items():
-        mutant(of=_family.name, killed_by=f"{_family.slug}-{_law}")(
-            around(getattr(pacing, _family.name), _wrap)
-        )
+    wrapped(_family)
 
 
 @mutant(of="make_throttle", killed_by="throttle-asks-the-clock-it-is-given", name="real_clock")

@@ -12,7 +12,7 @@ from funcpipe_rag.streams import reports
 from funcpipe_rag.streams.results import Err, Ok
 
 from .mutant import mutant
-from .transforms import Run
+from .stages import Run
 
 Factory = Callable[..., Run]
 

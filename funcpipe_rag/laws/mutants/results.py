@@ -1,59 +1,19 @@
-"""What people write in place of the stages that make and read results.
-
-The first set is made of a right one by one wrong line around it, as for the plain transforms.
-"""
+"""What people write in place of the stages that make and read results."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
 from typing import Any
 
 from funcpipe_rag.laws.results import FAMILIES
-from funcpipe_rag.streams import reports, results
 from funcpipe_rag.streams.results import Err, Ok
 
 from .mutant import mutant
-from .transforms import (
-    Run,
-    born_eager,
-    captured_iterator,
-    closes_what_it_was_handed,
-    drops_the_last,
-    eager_inside,
-    leaks_what_it_opened,
-    looks_ahead,
-    swallows_errors,
-)
-
-WRAPPED: dict[Callable[[Run], Run], str] = {
-    drops_the_last: "equals-its-eager-twin",
-    born_eager: "starts-nothing-at-birth",
-    eager_inside: "asks-for-no-more-than-it-needs",
-    looks_ahead: "asks-for-no-more-than-it-needs",
-    captured_iterator: "starts-afresh",
-    swallows_errors: "passes-errors-on",
-    leaks_what_it_opened: "closes-what-it-opened",
-    closes_what_it_was_handed: "closes-what-it-opened",
-}
-
-
-def _around(name: str, wrap: Callable[[Run], Run]) -> Callable[..., Run]:
-    right = getattr(reports if name == "ok_only" else results, name)
-
-    @wraps(wrap)
-    def factory(*given: Any, **how: Any) -> Run:
-        return wrap(right(*given, **how))
-
-    return factory
-
+from .stages import Run, eager_inside, wrapped
 
 for _family in FAMILIES:
-    for _wrap, _law in WRAPPED.items():
-        mutant(of=_family.name, killed_by=f"{_family.name.replace('_', '-')}-{_law}")(
-            _around(_family.name, _wrap)
-        )
+    wrapped(_family, eager_inside)
 
 
 def _attempt(fn: Callable[[Any], Any], x: Any, index: int) -> Any:

@@ -10,11 +10,10 @@ from typing import Any
 from funcpipe_rag.laws.rolling import ROLLING
 
 from .mutant import mutant
-from .transforms import Run
-from .windows import wrapped
+from .stages import Run, wrapped
 
 for _family in ROLLING:
-    wrapped(_family.name)
+    wrapped(_family)
 
 
 def _running(w: int, start: Any, part: Callable[[Any, int], Any], least: int) -> Run:

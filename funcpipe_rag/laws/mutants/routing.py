@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from funcpipe_rag.laws.routing import ROUTER
+
 from .mutant import mutant
-from .transforms import Run
-from .windows import wrapped
+from .stages import Run, wrapped
 
 Handlers = Mapping[str, Callable[[Any], Any]]
 Route = Callable[[Any], str]
 
-wrapped("make_router")
+wrapped(ROUTER)
 
 
 @mutant(of="make_router", killed_by="make-router-calls-one-handler-once")

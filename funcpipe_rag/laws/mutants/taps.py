@@ -12,17 +12,13 @@ from funcpipe_rag.laws.taps import FAMILIES
 from funcpipe_rag.streams import taps
 
 from .mutant import mutant
-from .pacing import around
-from .transforms import WRAPPED, Run
+from .stages import Run, wrapped
 
 Callback = Callable[[Any], object]
 
 
 for _family in FAMILIES:
-    for _law, _wrap in WRAPPED.items():
-        mutant(of=_family.name, killed_by=f"{_family.slug}-{_law}")(
-            around(getattr(taps, _family.name), _wrap)
-        )
+    wrapped(_family)
 
 
 @mutant(of="make_tap", killed_by="tap-equals-its-eager-twin")

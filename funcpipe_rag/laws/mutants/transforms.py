@@ -1,155 +1,19 @@
-"""What people write in place of the plain transforms.
-
-The first set is made of a right one by one wrong line around it, so it stands for every transform alike.
-"""
+"""What people write in place of the plain transforms."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
 from itertools import islice
 from typing import Any
 
 from funcpipe_rag import streams
-from funcpipe_rag.laws.law import LAWS
-from funcpipe_rag.laws.transforms import FAMILIES
+from funcpipe_rag.laws.transforms import BATCHED, FAMILIES
 
 from .mutant import mutant
+from .stages import Run, eager_inside, wrapped
 
-Run = Callable[[Iterable[Any]], Iterator[Any]]
-
-
-def eager_inside(run: Run) -> Run:
-    """Builds the whole list first: `for x in list(xs)` still looks like a generator."""
-
-    def stream(xs: Iterable[Any]) -> Iterator[Any]:
-        yield from list(run(xs))
-
-    return stream
-
-
-def born_eager(run: Run) -> Run:
-    """Starts working when it is called: `return`, where a generator would `yield`."""
-
-    def stream(xs: Iterable[Any]) -> Iterator[Any]:
-        it = run(xs)
-        first = list(islice(it, 1))
-
-        def rest() -> Iterator[Any]:
-            yield from first
-            yield from it
-
-        return rest()
-
-    return stream
-
-
-def looks_ahead(run: Run) -> Run:
-    """Fetches the next item before it gives this one, to learn whether this was the last."""
-
-    def stream(xs: Iterable[Any]) -> Iterator[Any]:
-        it = run(xs)
-        try:
-            held = next(it)
-        except StopIteration:
-            return
-        for item in it:
-            yield held
-            held = item
-        yield held
-
-    return stream
-
-
-def drops_the_last(run: Run) -> Run:
-    """Leaves its loop when the input ends, with one item still in hand."""
-
-    def stream(xs: Iterable[Any]) -> Iterator[Any]:
-        held: list[Any] = []
-        for item in run(xs):
-            yield from held
-            held = [item]
-
-    return stream
-
-
-def captured_iterator(run: Run) -> Run:
-    """Keeps one iterator outside the function that runs for each stream."""
-    kept: list[Iterator[Any]] = []
-
-    def stream(xs: Iterable[Any]) -> Iterator[Any]:
-        if not kept:
-            kept.append(run(xs))
-        yield from kept[0]
-
-    return stream
-
-
-def swallows_errors(run: Run) -> Run:
-    """Takes every exception for the end of the stream."""
-
-    def stream(xs: Iterable[Any]) -> Iterator[Any]:
-        try:
-            yield from run(xs)
-        except Exception:
-            return
-
-    return stream
-
-
-def leaks_what_it_opened(run: Run) -> Run:
-    """Calls iter() on a collection and never closes what that gave."""
-
-    def stream(xs: Iterable[Any]) -> Iterator[Any]:
-        yield from run(iter(xs))
-
-    return stream
-
-
-def closes_what_it_was_handed(run: Run) -> Run:
-    """Closes its input whoever made it: `with closing(xs)`, or a bare `yield from xs`."""
-
-    def stream(xs: Iterable[Any]) -> Iterator[Any]:
-        try:
-            yield from run(xs)
-        finally:
-            if isinstance(xs, Iterator):
-                xs.close()  # type: ignore[attr-defined]
-
-    return stream
-
-
-WRAPPED = {
-    "starts-nothing-at-birth": born_eager,
-    "asks-for-no-more-than-it-needs": looks_ahead,
-    "equals-its-eager-twin": drops_the_last,
-    "starts-afresh": captured_iterator,
-    "passes-errors-on": swallows_errors,
-    "closes-what-it-opened": leaks_what_it_opened,
-    "leaves-open-what-it-was-handed": closes_what_it_was_handed,
-}
-
-
-def _around(name: str, wrap: Callable[[Run], Run]) -> Callable[[Any], Run]:
-    @wraps(wrap)
-    def factory(*given: Any) -> Any:
-        *stream, config = given
-        if stream:
-            return wrap(lambda xs: getattr(streams, name)(xs, config))(stream[0])
-        return wrap(getattr(streams, name)(config))
-
-    return factory
-
-
-for _family in FAMILIES:
-    _slug = _family.name.replace("_", "-")
-    for _law, _wrap in WRAPPED.items():
-        if f"{_slug}-{_law}" not in LAWS:
-            continue
-        mutant(of=_family.name, killed_by=f"{_slug}-{_law}")(_around(_family.name, _wrap))
-    mutant(of=_family.name, killed_by=f"{_slug}-asks-for-no-more-than-it-needs")(
-        _around(_family.name, eager_inside)
-    )
+for _family in (*FAMILIES, BATCHED):
+    wrapped(_family, eager_inside)
 
 
 @mutant(of="fence_k", killed_by="fence-k-never-asks-again")

@@ -1,13 +1,9 @@
-"""What people write in place of windows, groups, running results and the router.
-
-The first set is made of a right one by one wrong line around it, so it stands for every such stage alike.
-"""
+"""What people write in place of windows."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -15,37 +11,10 @@ from funcpipe_rag import streams
 from funcpipe_rag.laws.windows import WINDOWS
 
 from .mutant import mutant
-from .transforms import WRAPPED, Run
-
-
-def asks_again_at_the_end(run: Run) -> Run:
-    """Makes sure that the input has ended by asking once more."""
-
-    def stream(xs: Iterable[Any]) -> Iterator[Any]:
-        it = iter(xs)
-        yield from run(it)
-        yield from (x for x in it)
-
-    return stream
-
-
-def wrapped(name: str) -> None:
-    """Register, for the stage of this name, a mutant for each law that every such stage has."""
-    slug = name.replace("_", "-")
-    for law, wrap in {**WRAPPED, "pays-once-for-the-end": asks_again_at_the_end}.items():
-        mutant(of=name, killed_by=f"{slug}-{law}")(_around(name, wrap))
-
-
-def _around(name: str, wrap: Callable[[Run], Run]) -> Callable[..., Run]:
-    @wraps(wrap)
-    def factory(*given: Any, **options: Any) -> Run:
-        return wrap(getattr(streams, name)(*given, **options))
-
-    return factory
-
+from .stages import Run, wrapped
 
 for _family in WINDOWS:
-    wrapped(_family.name)
+    wrapped(_family)
 
 
 @mutant(of="make_sliding", killed_by="make-sliding-equals-its-eager-twin")
