@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from funcpipe_rag import Err, Report
 from funcpipe_rag.streams.decoding import UndecodableText
 from funcpipe_rag.streams.sources import make_lines_source, make_text_source, make_walk_source
 
@@ -78,11 +79,15 @@ def test_walk_tells_of_a_folder_it_cannot_list_and_goes_on(
         return listed(path)
 
     monkeypatch.setattr(os, "listdir", listdir)
-    told: list[str] = []
-    walk = make_walk_source(tmp_path, on_error=lambda path, error: told.append(os.path.basename(path)))
+    told = Report()
+    walk = make_walk_source(tmp_path, on_error="skip", report=told)
     assert [os.path.basename(path) for path in walk()] == ["good.md"]
-    assert told == ["bad"]
-    assert len(list(make_walk_source(tmp_path, on_error="skip")())) == 1
+    assert repr(told) == "Report(1 PermissionError in make_walk_source)"
+    with pytest.warns(RuntimeWarning, match="make_walk_source dropped 1 item"):
+        assert len(list(make_walk_source(tmp_path, on_error="skip")())) == 1
+    failure, good = make_walk_source(tmp_path, on_error="collect")()
+    assert isinstance(failure, Err)
+    assert (os.path.basename(failure.item), failure.index, os.path.basename(good)) == ("bad", 0, "good.md")
     with pytest.raises(PermissionError):
         list(make_walk_source(tmp_path)())
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
-from funcpipe_rag.streams import Stage
+from funcpipe_rag.streams import Err, Stage
 from funcpipe_rag.streams.decoding import UndecodableText
 from funcpipe_rag.streams.ownership import Owned
 from funcpipe_rag.streams.sources import make_text_source, make_walk_source
@@ -95,13 +95,14 @@ def make_docs_source(
     def walk(root: str, prefix: str) -> Iterator[Loaded]:
         found: list[Quarantined] = []
 
-        def collect(path: str, error: OSError) -> None:
-            source = prefix + _relative(path, root) + ("/" if os.path.isdir(path) else "")
-            found.append(Quarantined(_printable(source), error.strerror or str(error)))
+        def left_out(failure: Err[str]) -> None:
+            if on_error == "collect":
+                path, error = failure.item, failure.error
+                source = prefix + _relative(path, root) + ("/" if os.path.isdir(path) else "")
+                found.append(Quarantined(_printable(source), getattr(error, "strerror", None) or str(error)))
 
-        below = make_walk_source(
-            root, suffixes=suffixes, skip=SKIPPED, on_error=collect if on_error == "collect" else on_error
-        )
+        policy: Literal["fail", "skip"] = "fail" if on_error == "fail" else "skip"
+        below = make_walk_source(root, suffixes=suffixes, skip=SKIPPED, on_error=policy, report=left_out)
         with Owned() as owned:
             try:
                 for path in owned.called(below):

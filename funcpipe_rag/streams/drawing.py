@@ -230,9 +230,13 @@ def _shape(thing: object, kind: str = "transform") -> Shape:
     if not isinstance(thing, Stage):
         return _box(named(thing), kind, named(thing))
     lanes = tuple(_shape(part, thing.kind) for part in thing.parts)
+    # Where failures are counted is no part of what a stage does.
+    own = ", ".join(
+        f"{option}={named(value)}" for option, value in thing.options.items() if option != "report"
+    )
     if not lanes:
-        return _box(repr(thing), thing.kind, repr(thing))
-    own = ", ".join(f"{option}={named(value)}" for option, value in thing.options.items())
+        own = ", ".join([*map(named, thing.args), *([own] if own else [])])
+        return _box(f"{thing.name}({own})" if own else thing.name, thing.kind, repr(thing))
     box = _box(f"{thing.name}({own})" if own else thing.name, thing.kind, repr(thing))
     return Merge(lanes, box) if thing.kind == "source" else Split(box, lanes)
 

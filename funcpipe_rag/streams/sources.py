@@ -21,21 +21,39 @@ from .reports import Failures, OnError, Told, policy
 from .results import Err
 from .stages import Stage
 
-OnWalkError: TypeAlias = Literal["fail", "skip"] | Callable[[str, OSError], object]
-"""What to do about a folder or file that cannot be looked at: raise, pass over, or be told."""
-
 Encoding: TypeAlias = str | Callable[[BufferedReader], str]
 """The name of an encoding, or a function that finds it in the opened file."""
 
 
+@overload
+def make_walk_source(
+    root: str | os.PathLike[str],
+    *,
+    suffixes: Iterable[str] | None = ...,
+    hidden: bool = ...,
+    skip: Iterable[str] = ...,
+    on_error: Literal["fail", "skip"] = ...,
+    report: Told | None = ...,
+) -> Stage[[], Iterator[str]]: ...
+@overload
+def make_walk_source(
+    root: str | os.PathLike[str],
+    *,
+    suffixes: Iterable[str] | None = ...,
+    hidden: bool = ...,
+    skip: Iterable[str] = ...,
+    on_error: Literal["collect"],
+    report: Told | None = ...,
+) -> Stage[[], Iterator[str | Err[str]]]: ...
 def make_walk_source(
     root: str | os.PathLike[str],
     *,
     suffixes: Iterable[str] | None = None,
     hidden: bool = False,
     skip: Iterable[str] = (),
-    on_error: OnWalkError = "fail",
-) -> Stage[[], Iterator[str]]:
+    on_error: OnError = "fail",
+    report: Told | None = None,
+) -> Stage[[], Iterator[Any]]:
     """The paths of the files below a folder, depth first, sorted by name at every level.
 
     >>> from tempfile import TemporaryDirectory
@@ -60,8 +78,8 @@ def make_walk_source(
 
     Class: external. Demand: a folder is listed when the walk reaches it. Memory: the sorted names of the
     folders on the way down, and one pair of numbers for each folder entered. Closing: holds nothing open.
-    Errors: OSError from the root; below it OSError under "fail", nothing under "skip", or a call of
-    `on_error(path, error)`. TypeError and ValueError at construction.
+    Errors: OSError from the root; below it, for what cannot be looked at, an OSError ("fail"), nothing but a count in
+    `report` ("skip"), or an `Err` with the path in its place ("collect"). TypeError and ValueError at construction.
     """
     top = os.fspath(root)
     if not isinstance(top, str) or not top:
@@ -73,20 +91,13 @@ def make_walk_source(
         if not ending.startswith("."):
             raise ValueError(f'make_walk_source: a suffix begins with a dot, like ".md"; got {ending!r}')
     skipped = frozenset(skip)
-    if on_error not in ("fail", "skip") and not callable(on_error):
-        raise ValueError(f'make_walk_source: on_error must be "fail", "skip" or a function, got {on_error!r}')
-
-    def told(path: str, error: OSError) -> None:
-        if on_error == "fail":
-            raise error
-        if callable(on_error):
-            on_error(path, error)
+    failures_of = policy("make_walk_source", on_error, report=report)
 
     def entries(folder: str) -> list[str]:
         names = (name for name in os.listdir(folder) if hidden or not name.startswith("."))
         return sorted(names, reverse=True)
 
-    def run() -> Iterator[str]:
+    def run() -> Iterator[Any]:
         found = os.stat(top)
         if S_ISREG(found.st_mode):
             yield top
@@ -95,30 +106,34 @@ def make_walk_source(
             raise OSError(EINVAL, "Neither a folder nor a file", top)
         entered = {(found.st_dev, found.st_ino)}
         levels = [(top, entries(top))]
-        while levels:
-            folder, names = levels[-1]
-            if not names:
-                levels.pop()
-                continue
-            name = names.pop()
-            if name in skipped:
-                continue
-            path = os.path.join(folder, name)
-            try:
-                found = os.stat(path)
-                if S_ISDIR(found.st_mode):
-                    real = (found.st_dev, found.st_ino)
-                    if real not in entered:
-                        entered.add(real)
-                        levels.append((path, entries(path)))
+        place = 0
+        with failures_of() as failures:
+            while levels:
+                folder, names = levels[-1]
+                if not names:
+                    levels.pop()
                     continue
-            except OSError as error:
-                # A broken link or a vanished file matters only if it would have been given.
-                if endings is None or name.lower().endswith(endings) or os.path.isdir(path):
-                    told(path, error)
-                continue
-            if S_ISREG(found.st_mode) and (endings is None or name.lower().endswith(endings)):
-                yield path
+                name = names.pop()
+                if name in skipped:
+                    continue
+                path = os.path.join(folder, name)
+                try:
+                    found = os.stat(path)
+                    if S_ISDIR(found.st_mode):
+                        real = (found.st_dev, found.st_ino)
+                        if real not in entered:
+                            entered.add(real)
+                            levels.append((path, entries(path)))
+                        continue
+                except OSError as error:
+                    # A broken link or a vanished file matters only if it would have been given.
+                    if endings is None or name.lower().endswith(endings) or os.path.isdir(path):
+                        yield from failures.handle(error, path, place)
+                        place += 1
+                    continue
+                if S_ISREG(found.st_mode) and (endings is None or name.lower().endswith(endings)):
+                    yield path
+                    place += 1
 
     return Stage(run, "source", "make_walk_source", top)
 
