@@ -570,11 +570,23 @@ def test_the_diagram_shows_refusals_and_rows_that_gave_nothing() -> None:
 
 
 def test_a_log_is_json_lines() -> None:
-    probe = Probe("a")
-    list(probe())
+    probe = Probe(["a", None], budget=3, raises_at=2)
+    it = probe()
+    assert [next(it), next(it)] == ["a", None]
+    with pytest.raises(Boom):
+        next(it)
+    with pytest.raises(OverPulled):
+        next(it)
+    it.close()
     assert probe.log.to_jsonl().splitlines() == [
-        '{"t": 0, "stage": "source", "kind": "open", "item": "None"}',
-        '{"t": 1, "stage": "source", "kind": "pull", "item": "None"}',
-        '{"t": 2, "stage": "source", "kind": "yield", "item": "\'a\'"}',
-        '{"t": 3, "stage": "source", "kind": "pull", "item": "None"}',
+        '{"t": 0, "stage": "source", "item": null, "kind": "open"}',
+        '{"t": 1, "stage": "source", "item": null, "kind": "pull"}',
+        '{"t": 2, "stage": "source", "item": "\'a\'", "kind": "yield"}',
+        '{"t": 3, "stage": "source", "item": null, "kind": "pull"}',
+        '{"t": 4, "stage": "source", "item": "None", "kind": "yield"}',
+        '{"t": 5, "stage": "source", "item": null, "kind": "pull"}',
+        '{"t": 6, "stage": "source", "item": "Boom(\'source raised in place of item 2\')", "kind": "error"}',
+        '{"t": 7, "stage": "source", "item": null, "kind": "pull"}',
+        '{"t": 8, "stage": "source", "item": "OverPulled(more)", "kind": "error"}',
+        '{"t": 9, "stage": "source", "item": null, "kind": "close"}',
     ]

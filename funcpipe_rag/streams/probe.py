@@ -25,9 +25,9 @@ SHOWN: Sequence[EventKind] = ("yield", "refuse", "error", "close")
 
 
 class Event(NamedTuple):
-    """One thing that happened: at step `t`, `stage` did `kind` with `item`."""
+    """One thing that happened: at step `t`, or at that time of a clock, `stage` did `kind` with `item`."""
 
-    t: int
+    t: float
     stage: str
     kind: EventKind
     item: object = None
@@ -115,8 +115,12 @@ class Log:
         return "; ".join(said)
 
     def to_jsonl(self) -> str:
-        """One JSON object a line: t, stage, kind, item (its repr)."""
-        return "".join(dumps({**event._asdict(), "item": repr(event.item)}) + "\n" for event in self.events)
+        """One JSON object a line: t, stage, item and kind, which is open, pull, yield, close or error.
+
+        The item is the repr of what was given or raised, and null for the other kinds. A refused pull is an
+        error: its item names `OverPulled`, and what was asked for.
+        """
+        return "".join(map(_line, self.events))
 
     def _order(self) -> list[str]:
         return sorted(self.rows, key="you".__eq__)
@@ -142,6 +146,14 @@ _SAID_OF_YOU = {
     "error": "you got an error",
     "close": "you closed it",
 }
+
+
+def _line(event: Event) -> str:
+    kind, item = event.kind, repr(event.item)
+    if kind == "refuse":
+        kind, item = "error", f"OverPulled({item})"
+    told = item if kind in ("yield", "error") else None
+    return dumps({"t": event.t, "stage": event.stage, "item": told, "kind": kind}) + "\n"
 
 
 def _sentence(event: Event) -> str:
