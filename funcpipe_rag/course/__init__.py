@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .cards import Card as Card, check as check
     from .field_notes import Note as Note, notes as notes
-    from .watching import Diagram as Diagram, expect as expect, predict as predict, watch as watch
+    from .watching import expect as expect, predict as predict, watch as watch
 
 _WORDS = {
     "Card": "cards",
-    "Diagram": "watching",
     "Note": "field_notes",
     "check": "cards",
     "expect": "watching",

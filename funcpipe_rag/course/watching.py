@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from html import escape
 from itertools import islice
 from typing import Any
 
+from funcpipe_rag.plots import DemandDiagram
 from funcpipe_rag.streams.ownership import close
 from funcpipe_rag.streams.probe import Log, Probe
-
-
-class Diagram:
-    """Who gave what when: a row a stage, a column an event, and the same in words."""
-
-    def __init__(self, log: Log) -> None:
-        self.log = log
-
-    def __repr__(self) -> str:
-        return f"{self.log.diagram()}\n{self.log.spoken()}"
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.log.diagram())}</pre><p>{escape(self.log.spoken())}</p>"
 
 
 def watch(
@@ -31,17 +18,19 @@ def watch(
     stages: Mapping[str, Callable[[Iterable[Any]], Iterable[Any]]] | None = None,
     *,
     take: int = 3,
-) -> Diagram:
+    closing: bool = False,
+) -> DemandDiagram:
     """Draw who is asked for what while you take some items.
 
     `build` gets the sources and the stages, each with a diary, and gives the stream. You take `take` items of
-    it and stop.
+    it and stop. With `closing` you close it then, and see who is closed with it, and who is left open.
 
     >>> watch(lambda abc: map(str.upper, abc()), {"abc": "abc"}, take=1)
-         1    2
-    abc  'a'  .
-    you  .    'A'
-    abc gave 'a'; you got 'A'
+         1  2  3  4  5    6
+    abc  [  -  -  ?  'a'  -    still open
+    you  .  ?  [  -  -    'A'
+    [ opened   ? asked   - is open
+    abc gave 'a'; you got 'A'; still open: abc
     """
     if not callable(build):
         raise TypeError(f"watch: the first argument is a function of the sources, got {type(build).__name__}")
@@ -58,17 +47,14 @@ def watch(
     if not hasattr(made, "__iter__"):
         hint = "; call it: a source is a function" if callable(made) else ""
         raise TypeError(f"watch: the function must return a stream, got {type(made).__name__}{hint}")
-    for _ in islice(log.reader(made), take):
+    you = log.reader(made)
+    for _ in islice(you, take):
         pass
-    log = _up_to_now(log)
+    if closing:
+        close(you)
+    drawn = DemandDiagram(log)
     close(made)
-    return Diagram(log)
-
-
-def _up_to_now(log: Log) -> Log:
-    now = Log()
-    now.rows, now.events = dict(log.rows), list(log.events)
-    return now
+    return drawn
 
 
 _GUESSES: dict[str, object] = {}

@@ -82,7 +82,7 @@ class DemandDiagram(Picture):
         heads = ["", *(shortened(row, _NAME, tail=7) for row in self.rows)]
         margin = max(map(room, heads))
         lines: list[str] = []
-        for band in _bands(widths, 100 - margin):
+        for band in _bands(widths, _CHARACTERS - margin):
             ends = ["", *map(self._end, self.rows)] if band.stop == len(events) else [""] * len(heads)
             lines += [""] * bool(lines)
             for place, head in enumerate(heads):
@@ -194,7 +194,7 @@ class DemandDiagram(Picture):
 
 
 _STILL_OPEN = "still open"
-_NAME = 18
+_NAME, _CHARACTERS = 18, 108
 _ITEM = 14
 _WIDE, _HEAD, _ROW = 960, 20, 34
 _THREAD, _GIVEN, _WRONG = "#8c8c8c", "#cfe3f5", "#8a1c1c"
