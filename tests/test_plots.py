@@ -1,0 +1,600 @@
+"""The pictures: every event once, nothing over anything else, readable without eyes, whole whatever the items look like."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import combinations, islice, pairwise, tee
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from funcpipe_rag import fmap, fork2_lockstep, make_roundrobin, multicast_bounded
+from funcpipe_rag.course import watch
+from funcpipe_rag.plots import (
+    DemandDiagram,
+    MemoryCurve,
+    Picture,
+    SkewPlot,
+    Usage,
+    memory,
+    memory_curve,
+    read_log,
+)
+from funcpipe_rag.plots.memory_demos import MEMORY_DEMOS, average_in_turns, average_with_tee, total_from_list
+from funcpipe_rag.streams.ownership import close
+from funcpipe_rag.streams.probe import Event, Log, OverPulled, Probe
+
+WORDS = ["tee", "skew", "fence"]
+
+
+def read(log: Log, stream: Iterable[object], take: int = 3) -> None:
+    """Take some items, then close."""
+    you = log.reader(stream)
+    list(islice(you, take))
+    close(you)
+
+
+def eager(log: Log, words: Probe) -> None:
+    read(log, log.watch("upper", lambda xs: iter([x.upper() for x in list(xs)]))(words()))
+
+
+def lazy(log: Log, words: Probe) -> None:
+    read(log, fork_of_one(log)(words()))
+
+
+def leaking(log: Log, words: Probe) -> None:
+    read(log, log.watch("upper", lambda xs: (x.upper() for x in xs))(words()))
+
+
+def fork_of_one(log: Log) -> Callable[[Iterable[str]], Iterator[str]]:
+    def upper(xs: Iterable[str]) -> Iterator[str]:
+        try:
+            for x in xs:
+                yield x.upper()
+        finally:
+            close(xs)
+
+    return log.watch("upper", upper)
+
+
+def lockstep(log: Log, words: Probe) -> None:
+    stream = words()
+    read(log, fork2_lockstep(log.watch("left", fmap(len)), log.watch("right", fmap(str.upper)))(stream))
+    stream.close()
+
+
+def skewed(log: Log, words: Probe) -> None:
+    left, right = log.watch("left", fmap(len)), log.watch("right", fmap(str.upper))
+    stream = words()
+    first, second = tee(stream)
+    read(log, zip(list(left(first)), list(right(second)), strict=True))
+    stream.close()
+
+
+PIPELINES = [eager, lazy, lockstep, skewed, leaking]
+
+
+def log_of(pipeline: Callable[[Log, Probe], None]) -> Log:
+    log = Log()
+    pipeline(log, Probe(WORDS, name="words", log=log))
+    return log
+
+
+class Looks:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+HOSTILE = [
+    "<script>alert('x')</script>",
+    "a\nb\r\n\tc\x00\x1b[31m",
+    "x" * 10_000,
+    "]]>&amp;\"'<!--",
+    "\ud800\uffff\u202e\u2028",
+    "日本語のとても長いテキストです",
+    "",
+    "{stage} {item} %s",
+]
+looks = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=40)).map(Looks)
+stages = st.one_of(
+    st.sampled_from(["source", "left", "you"]), st.text(min_size=1, max_size=30), st.sampled_from(HOSTILE[:6])
+)
+kinds = st.sampled_from(["open", "pull", "yield", "close", "error", "refuse"])
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> Log:
+    log = Log()
+    rows = draw(st.lists(stages, min_size=1, max_size=5, unique=True))
+    for row in rows:
+        log.join(row)
+    for stage, kind, item in draw(st.lists(st.tuples(st.sampled_from(rows), kinds, looks), max_size=60)):
+        log.note(stage, kind, item if kind in ("yield", "error", "refuse") else None)
+    return log
+
+
+class Box(NamedTuple):
+    """Where a text stands; wider than any font of one width draws it."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    words: str
+
+    def meets(self, other: Box) -> bool:
+        return (
+            self.left < other.right
+            and other.left < self.right
+            and self.top < other.bottom
+            and other.top < self.bottom
+        )
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def parsed(picture: Picture) -> ElementTree.Element:
+    drawn = picture.to_svg()
+    drawn.encode("utf-8")
+    return ElementTree.fromstring(drawn)
+
+
+def texts(element: ElementTree.Element, dx: int = 0, dy: int = 0) -> Iterator[Box]:
+    """Every text of a picture, with what its groups have moved it by."""
+    moved = re.fullmatch(r"translate\((-?\d+) (-?\d+)\)", element.get("transform", ""))
+    if moved:
+        dx, dy = dx + int(moved[1]), dy + int(moved[2])
+    if element.tag == f"{SVG}text":
+        words, size = element.text or "", int(element.get("font-size", 12))
+        width = sum(2 if char >= "\u1100" and char != "…" else 1 for char in words) * size * 0.61
+        before = {"middle": width / 2, "end": width}.get(element.get("text-anchor", ""), 0)
+        x, y = int(element.get("x", 0)) + dx - before, int(element.get("y", 0)) + dy
+        yield Box(x, y - 0.8 * size, x + width, y + 0.2 * size, words)
+    for inside in element:
+        yield from texts(inside, dx, dy)
+
+
+def assert_well_drawn(picture: Picture) -> None:
+    """Well-formed, spoken, harmless, inside its frame, in whole pixels, and no text upon another."""
+    svg = parsed(picture)
+    assert svg.get("role") == "img" and svg.get("aria-label")
+    assert [svg[0].tag, svg[1].tag] == [f"{SVG}title", f"{SVG}desc"]
+    assert svg[0].text == picture.title and svg[1].text == svg.get("aria-label")
+    tags = {element.tag.removeprefix(SVG) for element in svg.iter()}
+    assert tags <= {"svg", "title", "desc", "rect", "line", "polyline", "path", "text", "g"}
+    attributes = {name for element in svg.iter() for name in element.attrib}
+    assert not {
+        name for name in attributes if name.startswith("on") or name in ("id", "class", "style", "href")
+    }
+    for element in svg.iter():
+        for name in ("x", "y", "x1", "x2", "y1", "y2", "width", "height", "points", "d", "transform"):
+            assert "." not in element.get(name, "")
+    boxes = [box for box in texts(svg) if box.words]
+    width, height = int(svg.get("width", 0)), int(svg.get("height", 0))
+    assert [
+        box for box in boxes if box.left < 0 or box.top < 0 or box.right > width or box.bottom > height
+    ] == []
+    assert [(one.words, two.words) for one, two in combinations(boxes, 2) if one.meets(two)] == []
+    assert all(line == line.rstrip() and line.isprintable() for line in picture.to_text().splitlines())
+    assert picture.alt and picture.alt.isprintable()
+
+
+# The event format, read back
+
+
+@given(logs())
+def test_a_log_comes_back_as_it_was_written(log: Log) -> None:
+    lines = log.to_jsonl()
+    back = read_log(lines)
+    assert back.to_jsonl() == lines
+    assert read_log(lines.splitlines(keepends=True)).to_jsonl() == lines
+    told = [event._replace(kind="error") if event.kind == "refuse" else event for event in log.events]
+    assert [event[:3] for event in back.events] == [event[:3] for event in told]
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_a_log_that_was_read_back_gives_the_same_picture(pipeline: Callable[[Log, Probe], None]) -> None:
+    log = log_of(pipeline)
+    back = read_log(log.to_jsonl())
+    assert DemandDiagram(back).to_svg() == DemandDiagram(log).to_svg()
+    assert repr(DemandDiagram(back)) == repr(DemandDiagram(log))
+
+
+def test_times_of_a_clock_come_back() -> None:
+    log = read_log('{"t": 0.25, "stage": "a", "item": null, "kind": "pull"}\n\n')
+    assert log.events == [Event(0.25, "a", "pull", None)]
+
+
+GOOD = '{"t": 0, "stage": "a", "item": "1", "kind": "yield"}'
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('{"t": 0, "stage"', "line 3: not JSON: "),
+        ("[1, 2]", "line 3: wants an object with t, stage, item and kind, got [1, 2]"),
+        ('{"t": 0, "kind": "pull"}', "line 3: stage, item is missing"),
+        (GOOD.replace('"t": 0', '"t": "0"'), "line 3: t must be a number, got '0'"),
+        (GOOD.replace('"t": 0', '"t": NaN'), "line 3: t must be a number, got nan"),
+        (GOOD.replace('"t": 0', '"t": true'), "line 3: t must be a number, got True"),
+        (GOOD.replace('"a"', "7"), "line 3: stage must be a name, got 7"),
+        (GOOD.replace('"a"', '""'), "line 3: stage must be a name, got ''"),
+        (GOOD.replace('"1"', "1"), "line 3: item must be a text (the item's repr) or null, got 1"),
+        (GOOD.replace('"1"', "null"), "line 3: item must be a text where kind is yield, got null"),
+        (
+            GOOD.replace("yield", "refuse"),
+            "line 3: kind must be open, pull, yield, close or error, got 'refuse'",
+        ),
+        (GOOD.replace('"yield"', "[]"), "line 3: kind must be open, pull, yield, close or error, got []"),
+        ("[" * 100_000, "line 3: not "),
+        (GOOD.replace('"a"', f'["{"x" * 9000}"]'), "line 3: stage must be a name, got ['xxx"),
+    ],
+)
+def test_a_bad_line_is_refused_by_its_number(line: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"read_log: {complaint}")) as caught:
+        read_log(f"{GOOD}\n\n{line}\n{GOOD}\n")
+    assert len(str(caught.value)) < 200
+
+
+# The demand diagram
+
+
+def events_told(picture: Picture) -> list[str]:
+    """What the groups of a diagram say of themselves: one for each event."""
+    return [title.text or "" for title in parsed(picture).findall(f"{SVG}g/{SVG}title")]
+
+
+def test_every_pipeline_looks_different() -> None:
+    pictures = [DemandDiagram(log_of(pipeline)) for pipeline in PIPELINES]
+    assert len({picture.to_svg() for picture in pictures}) == len(PIPELINES)
+    assert len({picture.to_text() for picture in pictures}) == len(PIPELINES)
+    assert len({picture.alt for picture in pictures}) == len(PIPELINES)
+
+
+def climbs(picture: Picture) -> int:
+    """How often the thin line comes up to the top row."""
+    line = parsed(picture).find(f"{SVG}polyline")
+    assert line is not None
+    heights = [int(point.split(",")[1]) for point in line.get("points", "").split()]
+    return sum(here == min(heights) < before for before, here in pairwise(heights))
+
+
+def test_lazy_is_a_zigzag_and_eager_is_not() -> None:
+    def drawn(transform: Callable[[Iterable[str]], Iterable[str]]) -> Picture:
+        return watch(lambda words, upper: upper(words()), {"words": "abcd"}, {"upper": transform}, take=4)
+
+    assert climbs(drawn(lambda xs: (x.upper() for x in xs))) == 4
+    assert climbs(drawn(lambda xs: iter([x.upper() for x in list(xs)]))) == 1
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_each_event_is_there_once(pipeline: Callable[[Log, Probe], None]) -> None:
+    log = log_of(pipeline)
+    picture = DemandDiagram(log)
+    verbs = {"open": "opened", "pull": "asked", "close": "closed"}
+    wanted = [
+        f"{at}. {event.stage}: {verbs.get(event.kind) or f'gave {event.item!r}'}"
+        for at, event in enumerate(log.events, start=1)
+    ]
+    assert events_told(picture) == wanted
+    cells = {"open": "[", "pull": "?", "close": "]"}
+    found: dict[int, tuple[str, str]] = {}
+    bands = picture.to_text().rpartition("\n")[0].split("\n\n")
+    for band in bands:
+        numbers, *rows = band.splitlines()
+        for number in re.finditer(r"\d+", numbers):
+            column = [(row.split()[0], row[number.start() :].split("  ")[0].strip()) for row in rows]
+            (cell,) = [(row, cell) for row, cell in column if cell not in ("-", ".", "")]
+            assert int(number[0]) not in found
+            found[int(number[0])] = cell
+    assert found == {
+        at: (event.stage, cells.get(event.kind) or repr(event.item))
+        for at, event in enumerate(log.events, start=1)
+    }
+
+
+def test_what_was_left_open_is_said_three_times() -> None:
+    picture = DemandDiagram(log_of(leaking))
+    assert picture.to_text().splitlines()[-4].startswith("words") and "still open" in picture.to_text()
+    assert picture.alt.endswith("; still open: words")
+    assert [box.words for box in texts(parsed(picture))].count("still open") == 1
+    for pipeline in (lazy, lockstep):
+        assert "still open" not in repr(DemandDiagram(log_of(pipeline)))
+
+
+def test_closing_shows_who_is_closed_with_you() -> None:
+    sources = {"a": "12", "b": "34"}
+    open_still = watch(lambda a, b: make_roundrobin(a, b)(), sources, take=3)
+    closed = watch(lambda a, b: make_roundrobin(a, b)(), sources, take=3, closing=True)
+    assert open_still.alt.endswith("still open: a, b")
+    assert closed.alt.endswith("you closed it; b was closed; a was closed")
+
+
+@settings(deadline=None)
+@given(logs(), st.integers(1, 70))
+def test_a_diagram_is_well_drawn_whatever_stands_in_it(log: Log, most: int) -> None:
+    picture = DemandDiagram(log, most=most)
+    assert_well_drawn(picture)
+    told = events_told(picture)
+    assert [int(line.partition(".")[0]) for line in told] == [*range(1, min(most, len(log.events)) + 1)]
+    assert ("more events" in picture.to_text().splitlines()[-1]) == (len(log.events) > most)
+
+
+def test_marks_and_boxes_keep_clear_of_each_other() -> None:
+    log = Log()
+    read(
+        log,
+        make_roundrobin(*(Probe(range(10**at, 10**at + 40), name=f"s{at}", log=log) for at in range(8)))(),
+        60,
+    )
+    svg = parsed(DemandDiagram(log))
+    spans = []
+    for group in svg.findall(f"{SVG}g"):
+        mark = group.find(f"{SVG}g")
+        if mark is not None and group.find(f"{SVG}title") is not None:
+            x, y = map(int, re.findall(r"\d+", mark.get("transform", "")))
+            frame = mark.find(f"{SVG}rect")
+            half = 8 if frame is None else int(frame.get("width", 0)) // 2
+            spans.append((y, x - half, x + half))
+    assert len(spans) == 240
+    for (y, _, right), (other, left, _) in zip(sorted(spans), sorted(spans)[1:], strict=False):
+        assert y != other or right <= left
+
+
+def test_a_diagram_is_of_the_log_as_it_was() -> None:
+    log = log_of(lazy)
+    picture = DemandDiagram(log)
+    before = picture.to_svg()
+    log.note("late", "open")
+    assert picture.to_svg() == before
+
+
+def test_a_refused_pull_is_marked() -> None:
+    log = Log()
+    with pytest.raises(OverPulled):
+        list(Probe(range(9), budget=1, log=log)())
+    picture = DemandDiagram(log)
+    assert "1!" in picture.to_text() and "1!" in [box.words for box in texts(parsed(picture))]
+    assert events_told(picture)[-1] == "5. source: asked for 1, past its budget"
+
+
+def test_an_address_in_memory_is_left_out() -> None:
+    pictures = [watch(lambda xs: xs(), {"xs": [object(), (n for n in "")]}, take=2) for _ in range(2)]
+    assert pictures[0].to_svg() == pictures[1].to_svg() and " at 0x" not in pictures[0].to_svg()
+
+
+def test_a_notebook_is_given_the_picture_and_the_text() -> None:
+    picture = DemandDiagram(log_of(lazy))
+    shown = picture._repr_mimebundle_()
+    assert shown == {"image/svg+xml": picture.to_svg(), "text/plain": f"{picture.to_text()}\n{picture.alt}"}
+
+
+def test_no_events_at_the_most_are_refused() -> None:
+    with pytest.raises(ValueError, match="most must be >= 1, got 0"):
+        DemandDiagram(Log(), most=0)
+
+
+# The skew plot
+
+schedules = st.lists(st.integers(0, 2), max_size=60)
+
+
+def split_by(schedule: list[int], bound: int, items: int = 15) -> Log:
+    """Ask three branches in this order; one that was refused, or is at its end, stays silent."""
+    log = Log()
+    parts = multicast_bounded(Probe(range(items), name="words", log=log)(), 3, maxlen=bound)
+    branches = [log.reader(part, name) for part, name in zip(parts, "abc", strict=True)]
+    for place in schedule:
+        with suppress(BufferError):
+            next(branches[place], None)
+    return log
+
+
+@settings(deadline=None)
+@given(schedules, st.integers(1, 5))
+def test_the_bound_of_a_split_is_never_passed(schedule: list[int], bound: int) -> None:
+    log = split_by(schedule, bound)
+    plot = SkewPlot(log, source="words", branches=["a", "b", "c"], bound=bound)
+    assert plot.most_held <= bound and "past the bound" not in plot.alt
+    read_by = [sum(e.stage == name and e.kind == "yield" for e in log.events) for name in "abc"]
+    if plot.moments:
+        assert [*plot.moments[-1].places.values()] == read_by
+    assert_well_drawn(plot)
+
+
+def test_a_drained_branch_is_a_ramp() -> None:
+    log = Log()
+    parts = tee(Probe(range(20), name="words", log=log)())
+    for part, name in zip(parts, ("left", "right"), strict=True):
+        list(log.reader(part, name))
+    plot = SkewPlot(log, source="words", branches=["left", "right"], bound=5)
+    held = [moment.held for moment in plot.moments]
+    top = held.index(20)
+    assert held[:top] == sorted(held[:top]) and held[top:] == sorted(held[top:], reverse=True)
+    assert (held[0], plot.most_held, held[-1]) == (1, 20, 0)
+    assert "held at most: 20 items, at step 39; past the bound of 5" in plot.alt
+
+
+def test_a_closed_branch_waits_for_nothing() -> None:
+    log = Log()
+    parts = multicast_bounded(Probe(range(9), name="words", log=log)(), 2, maxlen=2)
+    ahead, behind = (log.reader(part, name) for part, name in zip(parts, ("ahead", "behind"), strict=True))
+    next(ahead), next(behind), next(ahead)
+    behind.close()
+    list(ahead)
+    plot = SkewPlot(log, source="words", branches=["ahead", "behind"], bound=2)
+    assert [moment.held for moment in plot.moments if moment.kind == "close"] == [0]
+    assert plot.most_held == 1
+
+
+def test_a_refusal_is_told_and_marked() -> None:
+    plot = SkewPlot(split_by([0, 0, 0], 2), source="words", branches=["a", "b", "c"], bound=2)
+    assert plot.alt.endswith("the bound is 2; a met BufferError at step 5")
+
+
+def test_a_long_log_makes_a_short_picture() -> None:
+    log = Log()
+    log.join("words"), log.join("left")
+    for _ in range(20_000):
+        log.note("words", "yield", 1)
+        log.note("left", "yield", 1)
+    plot = SkewPlot(log, source="words", branches=["left"])
+    assert len(plot.to_svg()) < 60_000
+    assert max(map(len, plot.to_text().splitlines())) < 250
+    assert_well_drawn(plot)
+
+
+@given(st.lists(stages, min_size=2, max_size=9, unique=True), st.integers(0, 30))
+def test_a_skew_plot_is_well_drawn_whatever_the_names(names: list[str], steps: int) -> None:
+    log = Log()
+    for name in names:
+        log.join(name)
+    for step in range(steps):
+        log.note(names[step % len(names)], "error" if step % 7 == 6 else "yield", Looks(HOSTILE[step % 6]))
+    assert_well_drawn(SkewPlot(log, source=names[0], branches=names[1:], bound=steps % 4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"source": "wrds", "branches": ["a"]}, "no stage 'wrds' in this log; it has words, a, b, c"),
+        ({"source": "words", "branches": []}, "branches must be names of stages, at least one, got []"),
+        ({"source": "words", "branches": "ab"}, "branches must be names of stages, at least one, got 'ab'"),
+        ({"source": "words", "branches": ["a"], "bound": -1}, "bound must be >= 0, got -1"),
+    ],
+)
+def test_a_skew_plot_refuses_what_it_cannot_draw(arguments: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"SkewPlot: {complaint}")):
+        SkewPlot(split_by([0], 1), **arguments)  # type: ignore[arg-type]
+
+
+# The memory curve
+
+MEASURED = {
+    "eager": [Usage(n, 40 * n + 100, 44 * n) for n in (1000, 2000, 4000)],
+    "<lazy> & $x^2$": [Usage(n, 816, 0) for n in (1000, 2000, 4000)],
+}
+
+
+def test_the_same_measurements_give_the_same_curve() -> None:
+    one, two = MemoryCurve(MEASURED), MemoryCurve({name: usages[::-1] for name, usages in MEASURED.items()})
+    assert one.to_svg() == two.to_svg()
+    svg = parsed(one)
+    assert svg.get("role") == "img" and svg.get("aria-label") == svg[1].text == one.alt
+    written = {"".join(text.itertext()).strip() for text in svg.iter(f"{SVG}text")}
+    assert {"eager grows by 40.0 bytes an item", "<lazy> & $x^2$ grows by 0.0 bytes an item"} <= written
+    assert not re.search(r"20\d\d-\d\d-\d\d|matplotlib v", one.to_svg())
+
+
+def test_the_slope_is_in_bytes_an_item() -> None:
+    curve = MemoryCurve(MEASURED)
+    assert curve.slope("eager") == pytest.approx(40) and curve.slope("<lazy> & $x^2$") == pytest.approx(0)
+    assert "eager grows by 40.0 bytes an item" in curve.to_text() and "40.0 bytes an item" in curve.alt
+
+
+def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=re.escape("pip install 'funcpipe-rag[course]'")):
+        MemoryCurve(MEASURED).to_svg()
+    with pytest.raises(ModuleNotFoundError, match="needs memory-profiler"):
+        memory_curve(total_from_list)
+
+
+def test_both_measures_see_what_a_list_holds() -> None:
+    curve = memory_curve(average_with_tee, average_in_turns, items=(50_000, 200_000))
+    assert 30 < curve.slope("average_with_tee") < 60
+    assert abs(curve.slope("average_in_turns")) < 1
+    eager_end, lazy_end = (usages[-1] for usages in curve.measured.values())
+    assert eager_end.rss > 4 * 2**20 > 2**20 > lazy_end.rss
+
+
+@pytest.mark.parametrize(
+    ("ways", "items", "complaint"),
+    [
+        ([], (1, 2), "wants functions that differ in name, at least one, got []"),
+        ([total_from_list, total_from_list], (1, 2), "wants functions that differ in name"),
+        ([total_from_list], (5, 5), "items must be at least two different sizes, got [5, 5]"),
+        ([total_from_list], (0, 5), "items must be >= 1, got 0"),
+        ([lambda items: items], (1, 2), "<lambda> must stand in a module"),
+    ],
+)
+def test_a_curve_refuses_what_it_cannot_measure(
+    ways: list[Callable[[int], object]], items: tuple[int, ...], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"memory_curve: {complaint}")):
+        memory_curve(*ways, items=items)
+
+
+def test_a_function_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "failing_demo.py").write_text("def fails(items):\n    raise LookupError(f'not {items}')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import failing_demo
+
+    with pytest.raises(RuntimeError, match="memory_curve: fails failed with 3 items: LookupError: not 3"):
+        memory_curve(failing_demo.fails, items=(3, 4))
+
+
+# The memory demos
+
+MIB = 2**20
+
+
+def peak(demo: Callable[[int], object], items: int) -> int:
+    tracemalloc.start()
+    try:
+        demo(items)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("pair", MEMORY_DEMOS, ids=[lazy.__name__ for _, lazy in MEMORY_DEMOS])
+def test_the_lazy_one_stays_flat_and_the_eager_one_grows(
+    pair: tuple[Callable[[int], float], Callable[[int], float]],
+) -> None:
+    eager_demo, lazy_demo = pair
+    assert eager_demo(1000) == lazy_demo(1000)  # also brings in what they import
+    assert peak(lazy_demo, 10**6) - peak(lazy_demo, 10**4) < MIB
+    assert peak(eager_demo, 10**6) - peak(eager_demo, 10**4) > 30 * MIB
+
+
+@pytest.mark.parametrize("demo", [demo for pair in MEMORY_DEMOS for demo in pair])
+def test_each_states_its_bound(demo: Callable[[int], float]) -> None:
+    assert "Memory: " in (demo.__doc__ or "")
+
+
+def test_a_line_profiler_finds_their_lines() -> None:
+    from memory_profiler import LineProfiler
+
+    profiler = LineProfiler()
+    assert profiler(total_from_list)(1000) == total_from_list(1000)
+    ((_, lines),) = profiler.code_map.items()
+    assert len([line for line, measured in lines if measured]) >= 2
+
+
+def test_mprof_records_them(tmp_path: Path) -> None:
+    mprof = Path(sys.executable).with_name("mprof")
+    demo = [sys.executable, "-m", "funcpipe_rag.plots.memory_demos", "average_in_turns", "20000"]
+    command = [mprof, "run", "--interval", "0.01", "--output", "usage.dat", *demo]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "10999.5" in done.stdout
+    assert (tmp_path / "usage.dat").read_text().count("MEM ") > 1
+
+
+def test_a_demo_that_is_not_there_is_said_to_be() -> None:
+    command = [sys.executable, "-m", "funcpipe_rag.plots.memory_demos", "total_from_lsit", "10"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "NAME is total_from_list" in done.stderr
