@@ -37,10 +37,11 @@ lint: $(VENV)/.ready ## run ruff, mypy --strict and the lessons' own lint
 	@$(BIN)/mypy
 	@$(BIN)/funcpipe-rag course lint
 
-bench: $(VENV)/.ready ## time the streams against their peers, which go into an environment of their own
+bench: $(VENV)/.ready ## time the streams against their peers (in an environment of their own), and measure memory
 	@test -x .venv-peers/bin/python || $(BIN)/python -m venv .venv-peers
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check more-itertools toolz hypothesis
 	@PYTHONPATH=. .venv-peers/bin/python tests/benchmarks/bench_streams.py $(BENCH_ARGS)
+	@$(BIN)/python tests/benchmarks/bench_memory.py
 
 build: $(VENV)/.ready ## write notebooks/ and progression-map.md from modules/
 	@$(BIN)/funcpipe-rag course build $(BUILD_ARGS)
