@@ -46,6 +46,15 @@ def test_the_four_names_need_the_standard_library_alone() -> None:
     assert {name.split(".")[1] for name in foreign if "." in name} == {"streams"}
 
 
+def test_the_diagrams_need_the_standard_library_alone() -> None:
+    drawn = "DemandDiagram(log).to_svg(); SkewPlot(log, source='source', branches=['source']).to_svg()"
+    log = "from funcpipe_rag.streams.probe import Probe; log = Probe('ab').log"
+    loaded = modules_loaded_by(f"from funcpipe_rag.plots import DemandDiagram, SkewPlot; {log}; {drawn}")
+    ours = {name for name in loaded if name.partition(".")[0] == "funcpipe_rag"}
+    assert {name.split(".")[1] for name in ours if "." in name} == {"plots", "streams"}
+    assert not {name for name in ours if "memory" in name}
+
+
 def test_the_face_alone_loads_no_room() -> None:
     # -S: what site-packages' own start-up files import must not hide what we import.
     loaded = modules_loaded_by("import funcpipe_rag", "-S")
