@@ -540,8 +540,8 @@ def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_both_measures_see_what_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Held for as long as an addition takes, so that whoever looks now and then sees it as well.
-    text = "def holds(items):\n    held = b'x' * (100 * items)\n    return sum(range(10**7)) + len(held)\n"
+    # Held for as long as a search takes, so that whoever looks now and then sees it as well.
+    text = "def holds(items):\n    held = b'x' * (100 * items)\n    return sum(held.count(b'y') for _ in range(60))\n"
     (tmp_path / "holding_demo.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     import holding_demo
