@@ -293,7 +293,12 @@ def test_with_tqdm_there_is_a_bar_on_stderr_alone(capfd: pytest.CaptureFixture[s
 
 def test_importing_them_brings_nothing_heavy() -> None:
     loaded = subprocess.run(
-        [sys.executable, "-S", "-c", "import sys, funcpipe_rag.streams.taps; print(*sys.modules)"],
+        [
+            sys.executable,
+            "-S",
+            "-c",
+            "import sys, funcpipe_rag.streams.pacing, funcpipe_rag.streams.taps; print(*sys.modules)",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -384,7 +389,7 @@ def test_they_are_endless_where_their_input_is_and_join_into_a_pipeline(stage: A
         (
             lambda: make_sampler_bernoulli(1.5, seed=0),
             ValueError,
-            "make_sampler_bernoulli: rate must be between 0 and 1, got 1.5",
+            "make_sampler_bernoulli: rate must be >= 0 and <= 1, got 1.5",
         ),
         (
             lambda: make_sampler_bernoulli(0.5, seed=None),
@@ -394,7 +399,7 @@ def test_they_are_endless_where_their_input_is_and_join_into_a_pipeline(stage: A
         (lambda: make_sampler_periodic(0), ValueError, "make_sampler_periodic: k must be >= 1, got 0"),
         (lambda: make_sampler_periodic(2, offset=-1), ValueError, "offset must be >= 0, got -1"),
         (lambda: make_sampler_periodic(2, offset=2), ValueError, "offset must be below k = 2, got 2"),
-        (lambda: make_sampler_stable(-0.1, key=id), ValueError, "rate must be between 0 and 1, got -0.1"),
+        (lambda: make_sampler_stable(-0.1, key=id), ValueError, "rate must be >= 0 and <= 1, got -0.1"),
         (lambda: make_sampler_stable(0.1, key="id"), TypeError, "key must be a function, got str"),
         (lambda: make_progress(total=-1), ValueError, "make_progress: total must be >= 0, got -1"),
     ],

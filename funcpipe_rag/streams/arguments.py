@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from math import inf
 from operator import index
-from typing import SupportsIndex
+from typing import SupportsFloat, SupportsIndex
 
 
 def a_function(where: str, argument: str, value: object) -> None:
@@ -26,6 +27,48 @@ def a_whole_number(where: str, argument: str, value: SupportsIndex, *, least: in
         raise TypeError(f"{where}: {argument} must be a whole number, got {value!r}") from None
     if number < least:
         raise ValueError(f"{where}: {argument} must be >= {least}, got {number}")
+    return number
+
+
+def a_number(
+    where: str,
+    argument: str,
+    value: SupportsFloat,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+) -> float:
+    """`value` as a float; TypeError when it is no number, ValueError when it is not finite or beyond a bound.
+
+    >>> a_number("make_throttle", "min_delta", -1, least=0)
+    Traceback (most recent call last):
+    ...
+    ValueError: make_throttle: min_delta must be >= 0 and finite, got -1
+
+    `above` is a bound that is not reached.
+
+    >>> a_number("until_error_rate", "rate", 0, above=0, most=1)
+    Traceback (most recent call last):
+    ...
+    ValueError: until_error_rate: rate must be > 0 and <= 1, got 0
+    """
+    # float() alone would take text.
+    if not hasattr(value, "__float__") and not hasattr(value, "__index__"):
+        raise TypeError(f"{where}: {argument} must be a number, got {value!r}")
+    number = float(value)
+    # A nan compares with nothing, so it is never between.
+    between = -inf < number < inf
+    if least is not None:
+        between = between and number >= least
+    if above is not None:
+        between = between and number > above
+    if most is not None:
+        between = between and number <= most
+    if not between:
+        wanted = [f">= {least}"] * (least is not None) + [f"> {above}"] * (above is not None)
+        wanted.append("finite" if most is None else f"<= {most}")
+        raise ValueError(f"{where}: {argument} must be {' and '.join(wanted)}, got {value!r}")
     return number
 
 

@@ -7,15 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from errno import EINVAL
 from io import FileIO
-from math import inf
 from stat import S_ISDIR, S_ISREG
 from time import sleep
 from typing import Any, Literal, overload
 
-from .arguments import a_function, a_whole_number
+from .arguments import a_function, a_number, a_whole_number
 from .decoding import LineDecoder, Lines
 from .ownership import Owned
-from .pacing import a_number
 from .reports import OnError, Told, policy
 from .results import Err
 from .sources import a_known_encoding, a_path, handled, lines_of, opened_raw
@@ -107,7 +105,7 @@ def make_log_source(
     name = a_path("make_log_source", path)
     block = a_whole_number("make_log_source", "block", block, least=1)
     a_known_encoding(encoding)
-    seconds = a_number("make_log_source", "poll", poll, "> 0 and finite", lambda n: 0 < n < inf)
+    seconds = a_number("make_log_source", "poll", poll, above=0)
     a_function("make_log_source", "sleeper", sleeper)
     if until is not None:
         a_function("make_log_source", "until", until)

@@ -11,7 +11,7 @@ from math import inf
 from time import monotonic, sleep
 from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 
-from .arguments import a_function, a_whole_number
+from .arguments import a_function, a_number, a_whole_number
 from .ownership import Owned
 from .stages import PassingStage, Stage
 
@@ -49,7 +49,7 @@ def make_throttle(
     input; one that it was handed stays open. Errors: those of the input; ValueError for min_delta < 0;
     RuntimeError for a sleeper that never moves the clock.
     """
-    gap = a_number("make_throttle", "min_delta", min_delta, ">= 0 and finite", lambda n: 0 <= n < inf)
+    gap = a_number("make_throttle", "min_delta", min_delta, least=0)
     options = _time_of("make_throttle", clock, sleeper)
 
     def run(xs: Iterable[T], /) -> Iterator[T]:
@@ -99,7 +99,7 @@ def make_rate_limit(
     input; one that it was handed stays open. Errors: those of the input; ValueError for rate <= 0 and for
     burst < 1; RuntimeError for a sleeper that never moves the clock.
     """
-    pace = a_number("make_rate_limit", "rate", rate, "> 0 and finite", lambda n: 0 < n < inf)
+    pace = a_number("make_rate_limit", "rate", rate, above=0)
     size = a_whole_number("make_rate_limit", "burst", burst, least=1)
     options = _time_of("make_rate_limit", clock, sleeper)
 
@@ -180,7 +180,7 @@ class FakeTime:
     __slots__ = ("_now", "sleeps")
 
     def __init__(self, start: SupportsFloat = 0.0) -> None:
-        self._now = a_number("FakeTime", "start", start, "finite", lambda n: -inf < n < inf)
+        self._now = a_number("FakeTime", "start", start)
         self.sleeps: list[float] = []
         """What was slept, in seconds, in order."""
 
@@ -198,31 +198,12 @@ class FakeTime:
         self._moved("advance", seconds)
 
     def _moved(self, how: str, seconds: SupportsFloat) -> float:
-        length = a_number(f"FakeTime.{how}", "seconds", seconds, ">= 0 and finite", lambda n: 0 <= n < inf)
+        length = a_number(f"FakeTime.{how}", "seconds", seconds, least=0)
         self._now += length
         return length
 
     def __repr__(self) -> str:
         return f"<FakeTime at {self._now} s, slept {sum(self.sleeps, 0.0)} s>"
-
-
-def a_number(
-    where: str, argument: str, value: SupportsFloat, wanted: str, fits: Callable[[float], bool]
-) -> float:
-    """`value` as a float; TypeError when it is no number, ValueError unless it `fits` what is `wanted`.
-
-    >>> a_number("make_throttle", "min_delta", -1, ">= 0", lambda n: n >= 0)
-    Traceback (most recent call last):
-    ...
-    ValueError: make_throttle: min_delta must be >= 0, got -1
-    """
-    # float() alone would take text.
-    if not hasattr(value, "__float__") and not hasattr(value, "__index__"):
-        raise TypeError(f"{where}: {argument} must be a number, got {value!r}")
-    number = float(value)
-    if not fits(number):
-        raise ValueError(f"{where}: {argument} must be {wanted}, got {value!r}")
-    return number
 
 
 def _time_of(where: str, clock: Callable[[], float], sleeper: Callable[[float], object]) -> dict[str, object]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count, repeat
-from math import ceil, inf
+from math import ceil
 from operator import attrgetter
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, SupportsIndex, TypeAlias, TypeVar
 
-from .arguments import a_function, a_whole_number
+from .arguments import a_function, a_number, a_whole_number
 from .ownership import Owned, named
 from .stages import L, PassingStage, Stage
 
@@ -297,9 +297,7 @@ def until_error_rate(rate: float, *, window: SupportsIndex) -> PassingStage:
     input; one that it was handed stays open. Errors: those of the input; TypeError for an item that is no
     result; ValueError for a rate that is not above 0 and at most 1, and for window < 1.
     """
-    a_number("until_error_rate", "rate", rate, most=1)
-    if rate == 0:
-        raise ValueError(f"until_error_rate: rate must be > 0, got {rate!r}")
+    a_number("until_error_rate", "rate", rate, above=0, most=1)
     span = a_whole_number("until_error_rate", "window", window, least=1)
     enough = ceil(rate * span)
     if enough > 1 and (enough - 1) / span >= rate:
@@ -358,15 +356,3 @@ def error_kinds(where: str, argument: str, kinds: object) -> tuple[type[Exceptio
     if not given:
         raise ValueError(f"{where}: {argument} must name at least one kind of Exception, got ()")
     return given
-
-
-def a_number(where: str, argument: str, value: float, *, least: float = 0, most: float = inf) -> float:
-    """`value`; TypeError when it is no number, ValueError when it is not from `least` to `most`, or not finite."""
-    try:
-        fits = least <= value <= most and value != inf
-    except TypeError:
-        raise TypeError(f"{where}: {argument} must be a number, got {value!r}") from None
-    if not fits:
-        wanted = f"a finite number >= {least}" if most == inf else f"from {least} to {most}"
-        raise ValueError(f"{where}: {argument} must be {wanted}, got {value!r}")
-    return value

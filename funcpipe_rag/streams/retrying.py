@@ -11,9 +11,9 @@ from functools import wraps
 from time import monotonic, sleep
 from typing import Generic, Literal, NamedTuple, ParamSpec, SupportsIndex, TypeAlias, TypeVar
 
-from .arguments import a_function, a_whole_number
+from .arguments import a_function, a_number, a_whole_number
 from .ownership import named
-from .results import a_number, error_kinds
+from .results import error_kinds
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,15 +33,15 @@ class Backoff(_Backoff):
     >>> Backoff(factor=0.5)
     Traceback (most recent call last):
     ...
-    ValueError: Backoff: factor must be a finite number >= 1, got 0.5
+    ValueError: Backoff: factor must be >= 1 and finite, got 0.5
     """
 
     __slots__ = ()
 
     def __new__(cls, base: float = 0.1, factor: float = 2.0, max: float = 60.0) -> Backoff:
-        a_number("Backoff", "base", base)
+        a_number("Backoff", "base", base, least=0)
         a_number("Backoff", "factor", factor, least=1)
-        a_number("Backoff", "max", max)
+        a_number("Backoff", "max", max, least=0)
         return super().__new__(cls, base, factor, max)
 
 
@@ -83,7 +83,7 @@ class RetryPolicy(_RetryPolicy):
             cls,
             a_whole_number("RetryPolicy", "attempts", attempts, least=1),
             Backoff(*backoff),
-            a_number("RetryPolicy", "jitter", jitter, most=1),
+            a_number("RetryPolicy", "jitter", jitter, least=0, most=1),
             error_kinds("RetryPolicy", "retry_on", retry_on),
         )
 
@@ -274,7 +274,7 @@ def make_breaker(
     construction. One thread at a time.
     """
     limit = a_whole_number("make_breaker", "failures", failures, least=1)
-    a_number("make_breaker", "reset_after", reset_after)
+    a_number("make_breaker", "reset_after", reset_after, least=0)
     a_function("make_breaker", "clock", clock)
     kinds = error_kinds("make_breaker", "errors", errors)
 

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import compress, count, islice
 from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypeVar
 
-from .arguments import a_function, a_whole_number
+from .arguments import a_function, a_number, a_whole_number
 from .counting import counted
 from .ownership import Owned, named, shielded
-from .pacing import a_number
 from .stages import PassingStage
 
 T = TypeVar("T")
@@ -293,7 +292,7 @@ def make_sampler_stable(rate: SupportsFloat, *, key: Callable[[Any], Key]) -> Pa
 
 
 def _share(where: str, rate: SupportsFloat) -> float:
-    return a_number(where, "rate", rate, "between 0 and 1", lambda n: 0 <= n <= 1)
+    return a_number(where, "rate", rate, least=0, most=1)
 
 
 def _as_bytes(key: Key) -> bytes:
