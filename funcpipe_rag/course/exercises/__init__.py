@@ -2,10 +2,11 @@
 
 from importlib import import_module
 from pkgutil import iter_modules
+from re import match
 
 from .exercise import Exercise
 
-LESSONS = sorted(module.name for module in iter_modules(__path__) if module.name != "exercise")
+LESSONS = sorted(module.name for module in iter_modules(__path__) if match(r"m\d\dc\d\d_", module.name))
 
 EXERCISES: dict[str, Exercise] = {
     exercise.id: exercise
