@@ -112,7 +112,7 @@ def test_a_card_unfolds_with_each_failure_of_the_same_law() -> None:
         assert ("source 0 gave 0; source 1 gave 0" in text) == (failure >= 2)
         assert ("\n  hint " in text) == (failure >= 3)
         assert ("\n  hint 2 " in text) == (failure >= 4)
-        assert ("You may look" in text) == (failure >= 5)
+        assert ("funcpipe-rag course reveal m03c07e2" in text) == (failure >= 4)
 
 
 def test_check_names_the_way_out() -> None:

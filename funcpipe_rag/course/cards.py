@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from funcpipe_rag.laws import Verdict, judge
+from funcpipe_rag.laws import Verdict, run
+from funcpipe_rag.laws.display import Part, with_code
+from funcpipe_rag.laws.law import PROMISES
 
 from .exercises import EXERCISES, Exercise
+from .progress import Progress, find_progress
+from .waiting import Waiting
 
 EXAMPLES = 60
 """Inputs tried for each law: an answer within about a second."""
+
+SECONDS = 10.0
+"""How long one law may take."""
+
+REVEALED_AFTER = 4
+"""After so many failures of one law a card says where the solution is."""
 
 
 @dataclass(frozen=True)
 class Card:
     """The answer to a `check`: a verdict for each law, as text and as HTML.
 
-    It unfolds: at the first failure of a law it shows the smallest input, at the second who pulled what when,
-    at the third a question, at the fourth the tool to reach for, and then where the solution stands.
+    It unfolds. The first failure of a law shows the smallest input; the second, who pulled what when; the third, a
+    question about that input; the fourth, the tool to reach for, and where the solution is.
     """
 
     exercise: Exercise
     verdicts: tuple[Verdict, ...]
     failures: int = 0
+    _on_screen: list[bool] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def attempted(self) -> bool:
@@ -38,6 +48,20 @@ class Card:
         """Whether every law holds."""
         return len(self.verdicts) == len(self.exercise.laws) and all(self.verdicts)
 
+    @property
+    def promises(self) -> dict[str, str]:
+        """Each promise of the exercise, and how it stands: "✓" kept, "✗" broken, "" not looked at yet."""
+        owed_here = {law.promise for law in self.exercise.laws}
+        stands: dict[str, str] = {promise: "" for promise in PROMISES if promise in owed_here}
+        for promise in stands:
+            owed = [law.id for law in self.exercise.laws if law.promise == promise]
+            seen = [verdict for verdict in self.verdicts if verdict.law.promise == promise]
+            if not all(seen):
+                stands[promise] = "✗"
+            elif len(seen) == len(owed):
+                stands[promise] = "✓"
+        return stands
+
     def __repr__(self) -> str:
         name = f"{self.exercise.id} {self.exercise.function}"
         if not self.attempted:
@@ -45,42 +69,61 @@ class Card:
         if self.passed:
             rows = [f"  {verdict.as_text()}" for verdict in self.verdicts]
             return "\n".join([f"✓ {name}: every law holds.", *rows])
-        return "\n".join([self.verdicts[-1].as_text(kept=self._kept(), **self._unfolded()), *self._more()])
+        kept = [f"{promise.capitalize()} ✓" for promise, mark in self.promises.items() if mark == "✓"]
+        card = self.verdicts[-1].as_text(
+            kept=f" ({', '.join(kept)})" if kept else "",
+            hint=self.failures >= 3,
+            diagram=self.failures >= 2,
+            more=self._more(),
+        )
+        return f"{card}\n\n  {self._offer()}" if self._offer() else card
 
     def _repr_html_(self) -> str:
         name = f"<code>{self.exercise.id}</code> <code>{self.exercise.function}</code>"
         if not self.attempted:
             return f"<p>{name}: not attempted yet</p>"
         if self.passed:
-            return f"<p><b>✓</b> {name}: every law holds.</p>" + "".join(v.as_html() for v in self.verdicts)
-        card = self.verdicts[-1].as_html(kept=self._kept(), **self._unfolded())
-        return card + "".join(f"<p>{escape(line.strip())}</p>" for line in self._more())
+            laws = [f"<li>✓ <b>{v.promise}</b>: {escape(v.law.says)}</li>" for v in self.verdicts]
+            return "\n".join([f"<h4>✓ {name}: every law holds</h4>", "<ul>", *laws, "</ul>"])
+        card = self.verdicts[-1].as_html(
+            hint=self.failures >= 3, diagram=self.failures >= 2, more=self._more(), heading="h4"
+        )
+        head, _, rest = card.partition("\n")
+        offer = [f"<p>{with_code(self._offer())}</p>"] if self._offer() else []
+        return "\n".join([head, f"<p>{self._in_words()}</p>", rest, *offer])
 
-    def _unfolded(self) -> dict[str, bool]:
-        return {"diagram": self.failures >= 2, "hint": self.failures >= 3}
+    def _ipython_display_(self) -> None:
+        # A slow check has put the card where its progress stood; showing it there once more would make two of it.
+        if not self._on_screen:
+            raise NotImplementedError
+        self._on_screen.clear()
 
-    def _more(self) -> list[str]:
-        lines = []
-        if self.failures >= 4:
-            lines.append(f"  hint 2           {self.exercise.hints[1]}")
-        if self.failures >= 5:
-            lines.append(
-                "  You may look: `funcpipe-rag course build --edition solved --out DIR` writes the lesson with "
-                "its solutions. Come back and write it once more."
-            )
-        return lines
+    def _in_words(self) -> str:
+        """The promises as words and marks."""
+        stands = {promise.capitalize(): mark for promise, mark in self.promises.items()}
+        said = [f"{promise} {mark}" for promise, mark in stands.items() if mark]
+        later = [promise for promise, mark in stands.items() if not mark]
+        return " · ".join([*said, f"not looked at yet: {', '.join(later)}"] if later else said)
 
-    def _kept(self) -> str:
-        kept = dict.fromkeys(verdict.promise for verdict in self.verdicts[:-1])
-        kept.pop(self.verdicts[-1].promise, None)
-        return f" ({', '.join(f'{promise} ✓' for promise in kept)})" if kept else ""
+    def _more(self) -> list[Part]:
+        return [Part("hint 2", self.exercise.hints[1])] if self.failures >= REVEALED_AFTER else []
+
+    def _offer(self) -> str:
+        if self.failures < REVEALED_AFTER:
+            return ""
+        return (
+            f"This one is hard to see. `funcpipe-rag course reveal {self.exercise.id}` in a terminal shows one way to "
+            "write it. Read it, close it, and write it once more."
+        )
 
 
 def check(exercise_id: str, impl: Callable[..., Any]) -> Card:
     """Judge your answer to an exercise by its laws, in order, up to the first that does not hold.
 
     The card names what already holds and the smallest input that breaks the law; the longer the same law
-    resists, the more it tells. A function of another name is somebody else's: its card tells everything at once.
+    resists, the more it tells. In a folder made by `funcpipe-rag course start` it remembers from one day to the
+    next. A function of another name is somebody else's: its card tells everything but the hints to come, and is
+    not counted.
     """
     if callable(exercise_id):
         raise TypeError("check: the exercise's id comes first, then your function")
@@ -91,15 +134,50 @@ def check(exercise_id: str, impl: Callable[..., Any]) -> Card:
         raise TypeError(f"check: pass the function itself, {exercise.function}, not {type(impl).__name__}")
     if exercise.untouched(impl):
         return Card(exercise, ())
-    verdicts = tuple(judge(exercise.laws, impl, examples=EXAMPLES))
+    with Waiting(exercise.id) as waiting:
+        verdicts = judged(exercise, impl, says=waiting.says)
     if getattr(impl, "__name__", "") != exercise.function:
-        return Card(exercise, verdicts, failures=3)
-    if verdicts[-1].passed:
-        _FAILURES.pop(exercise.id, None)
-        return Card(exercise, verdicts)
-    laws = _FAILURES.setdefault(exercise.id, Counter())
-    laws[verdicts[-1].law.id] += 1
-    return Card(exercise, verdicts, failures=laws[verdicts[-1].law.id])
+        card = Card(exercise, verdicts, failures=3)
+    else:
+        card = remembered(exercise, verdicts, find_progress() or _IN_MEMORY)
+    if waiting.shown:
+        waiting.replace({"text/plain": repr(card), "text/html": card._repr_html_()})
+        card._on_screen.append(True)
+    return card
 
 
-_FAILURES: dict[str, Counter[str]] = {}
+def judged(
+    exercise: Exercise,
+    impl: Callable[..., Any],
+    *,
+    says: Callable[[str], object] = lambda what: None,
+    seconds: float = SECONDS,
+    **how: Any,
+) -> tuple[Verdict, ...]:
+    """The verdicts of an exercise's laws, in order, up to the first that is broken; `says` hears how far it is."""
+    verdicts: list[Verdict] = []
+    for number, law in enumerate(exercise.laws, 1):
+
+        def tried(count: int, number: int = number) -> None:
+            says(f"law {number} of {len(exercise.laws)}, {count} inputs")
+
+        how |= {"examples": EXAMPLES, "limit": seconds, "patience": seconds, "on_input": tried}
+        verdicts.append(run(law, impl, **how))
+        if not verdicts[-1].passed:
+            break
+    return tuple(verdicts)
+
+
+def remembered(exercise: Exercise, verdicts: Iterable[Verdict], progress: Progress) -> Card:
+    """The card for these verdicts, which also go into the learner's progress."""
+    verdicts = tuple(verdicts)
+    broken = "" if verdicts[-1].passed else verdicts[-1].law.id
+    # A full or read-only disk costs the memory, not the answer.
+    try:
+        progress.record("failed" if broken else "passed", exercise.id, broken)
+    except OSError:
+        return Card(exercise, verdicts, failures=1 if broken else 0)
+    return Card(exercise, verdicts, failures=progress.failures(exercise.id, broken) if broken else 0)
+
+
+_IN_MEMORY = Progress()

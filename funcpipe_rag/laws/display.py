@@ -47,7 +47,7 @@ class Displayed:
 
     def diagram(self) -> str:
         """Who gave what when, for a law about demand or closing; otherwise nothing."""
-        shown = _SHOWN.get(self.law.promise, ())
+        shown = self._shown()
         if not any(event.kind in shown for event in self.log.events):
             return ""
         drawn = self.log.diagram(shown=shown)
@@ -55,34 +55,70 @@ class Displayed:
             return drawn
         return f"{drawn}\n\nthe same law, kept:\n{self.kept.diagram(shown=shown)}"
 
-    def as_text(self, *, kept: str = "", hint: bool = True, diagram: bool = True) -> str:
-        """The verdict in plain text; `kept` names what already holds."""
+    def spoken(self) -> str:
+        """The diagram in words, for a reader who does not see it."""
+        shown = self._shown()
+        said = f"In words: {self.log.spoken(shown=shown)}."
+        if self.kept is None or not self.kept.events:
+            return said
+        return f"{said} Kept: {self.kept.spoken(shown=shown)}."
+
+    def _shown(self) -> Sequence[EventKind]:
+        """Items alone where they tell the broken law from the kept one; otherwise openings and closings too."""
+        shown = _SHOWN.get(self.law.promise, _ITEMS)
+        alike = self.kept is not None and self.kept.diagram(shown=shown) == self.log.diagram(shown=shown)
+        return _LIVES if alike else shown
+
+    def as_text(
+        self, *, kept: str = "", hint: bool = True, diagram: bool = True, more: Sequence[Part] = ()
+    ) -> str:
+        """The verdict in plain text; `kept` names what already holds, `more` are further lines."""
         if self.passed:
             return f"✓ {self.promise}: {self.law.says}"
         lines = [f"✗ {self.promise}: {self.law.says}{kept}"]
-        lines += [f"  {part.name:<16} {part.text}" for part in self.facts(hint=hint)]
+        lines += [f"  {part.name:<16} {part.text}" for part in (*self.facts(hint=hint), *more)]
         drawn = self.diagram() if diagram else ""
         if drawn:
-            lines += ["", *(f"  {line}".rstrip() for line in drawn.splitlines())]
-            lines += ["", "  " + self.log.spoken(shown=_SHOWN[self.law.promise])]
+            lines += ["", *(f"  {line}".rstrip() for line in drawn.splitlines()), "", f"  {self.spoken()}"]
         return "\n".join(lines)
 
-    def as_html(self, *, kept: str = "", hint: bool = True, diagram: bool = True) -> str:
-        """The verdict as HTML that an untrusted notebook shows as well: no script, no style sheet."""
+    def as_html(
+        self,
+        *,
+        kept: str = "",
+        hint: bool = True,
+        diagram: bool = True,
+        more: Sequence[Part] = (),
+        heading: str = "p",
+    ) -> str:
+        """The verdict as HTML that an untrusted notebook shows as well: no script, no style sheet.
+
+        It reads in lines when the tags are taken out, too.
+        """
+        mark = "✓" if self.passed else "✗"
+        head = f"<{heading}>{mark} <b>{self.promise}</b>: {escape(self.law.says)}{escape(kept)}</{heading}>"
         if self.passed:
-            return f"<p>✓ <b>{self.promise}</b>: {escape(self.law.says)}</p>"
-        facts = "".join(f"<li><b>{part.name}</b>: {escape(part.text)}</li>" for part in self.facts(hint=hint))
+            return head
+        parts = (*self.facts(hint=hint), *more)
+        facts = [f"<li><b>{part.name}</b>: {with_code(part.text)}</li>" for part in parts]
         drawn = self.diagram() if diagram else ""
-        spoken = self.log.spoken(shown=_SHOWN[self.law.promise]) if drawn else ""
-        below = f"<pre>{escape(drawn)}</pre><p>{escape(spoken)}</p>" if drawn else ""
-        return f"<p>✗ <b>{self.promise}</b>: {escape(self.law.says)}{escape(kept)}</p><ul>{facts}</ul>{below}"
+        below = [f"<pre>{escape(drawn)}</pre>", f"<p>{escape(self.spoken())}</p>"] if drawn else []
+        return "\n".join([head, "<ul>", *facts, "</ul>", *below])
 
     def _repr_html_(self) -> str:
         return self.as_html()
 
 
-_SHOWN: dict[str, Sequence[EventKind]] = {
-    "on demand": ("yield", "refuse", "error"),
-    "flat": ("yield", "refuse", "error"),
-    "closed": ("open", "yield", "refuse", "error", "close"),
-}
+def with_code(text: str) -> str:
+    """HTML for a line with `code` in it.
+
+    >>> with_code("`a < b`, or not")
+    '<code>a &lt; b</code>, or not'
+    """
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
+
+
+_ITEMS: Sequence[EventKind] = ("yield", "refuse", "error")
+_LIVES: Sequence[EventKind] = ("open", "yield", "refuse", "error", "close")
+_SHOWN: dict[str, Sequence[EventKind]] = {"closed": _LIVES}

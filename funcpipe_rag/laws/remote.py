@@ -44,9 +44,11 @@ class Remote:
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         self.wire = Wire(self._child.stdout.fileno(), self._child.stdin.fileno())
-        # Starting Python and importing is not the implementation's time.
-        self.wire.deadline = monotonic() + max(self.limit, 60.0)
         try:
+            # Starting Python is not the implementation's time; loading its file is, with its imports.
+            self.wire.deadline = monotonic() + max(self.limit, 60.0)
+            self.wire.request("reset", 1)
+            self.wire.deadline = monotonic() + max(self.limit, 15.0)
             self.impl: Callable[..., Any] = self.wire.request("call", 0, (), {})
         except BaseException:
             self._end()

@@ -10,7 +10,9 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
 from io import StringIO
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, configuration, given, seed as seeded, settings, strategies as st
@@ -76,17 +78,28 @@ def run(
     seed: int = 0,
     world: Callable[[], World] = LocalWorld,
     limit: float = 10.0,
+    patience: float = inf,
+    on_input: Callable[[int], object] = lambda tried: None,
 ) -> Verdict:
     """Check `impl` against `law` on `examples` inputs, in a fresh `world` each.
 
     Same law, same implementation, same seed: same verdict. Nothing is written but to a temporary folder. One
     input may take `limit` seconds; a loop that never ends and never asks is stopped then, where the system can
-    interrupt it (the main thread on POSIX; elsewhere use the notebook's interrupt, or a `Remote`).
+    interrupt it (the main thread on POSIX; elsewhere use the notebook's interrupt, or a `Remote`). All inputs
+    together may take `patience` seconds: a law that is not through by then counts as broken. `on_input` hears how
+    many inputs have been tried.
     """
     _keep_house()
     broken: list[Verdict] = []
+    end = monotonic() + patience
+    count = 0
 
     def tried(inputs: Mapping[str, Any]) -> Verdict:
+        nonlocal count
+        if monotonic() > end:
+            raise _Final
+        on_input(count)
+        count += 1
         with _at_most(limit):
             return attempt(law, impl, inputs, world())
 
@@ -114,7 +127,7 @@ def run(
         # An implementation that answers differently each time is judged by its last failure.
         return _beside_the_law_kept(_canonical(broken[0], tried))
     except _Final:
-        return broken[0]
+        return broken[0] if broken else _too_slow(law, count, patience)
     return Verdict(law, passed=True)
 
 
@@ -166,13 +179,24 @@ def _canonical(broken: Verdict, tried: Callable[[Mapping[str, Any]], Verdict]) -
         smaller = False
         for inputs in _simpler(broken):
             steps += 1
-            verdict = tried(inputs)
+            try:
+                verdict = tried(inputs)
+            except _Final:
+                return broken
             if verdict.final or steps > MOST_STEPS:
                 return broken
             if not verdict.passed:
                 broken, smaller = verdict, True
                 break
     return broken
+
+
+def _too_slow(law: Law, count: int, patience: float) -> Verdict:
+    came = f"{count} input{'s' * (count != 1)} took {patience:g} seconds, and the law was not through"
+    hint = "All its inputs are small. What does your function do over and over, or wait for?"
+    return Verdict(
+        law, False, came=came, expected="an answer to each of them in that time", hint=hint, final=True
+    )
 
 
 def _beside_the_law_kept(broken: Verdict) -> Verdict:
