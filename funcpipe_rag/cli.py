@@ -22,7 +22,7 @@ ROOMS = {
     ),
     "course": (
         "funcpipe_rag.course.commands",
-        "Build the notebooks from the lessons, and the progression map.",
+        "Learn: start, status, check, hint. Write lessons: build, map.",
         "course",
     ),
 }

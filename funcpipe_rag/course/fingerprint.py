@@ -28,7 +28,8 @@ ROOMS = {
 }
 FACE = ("streams", "aio", "rag")
 NO_PART_OF_A_NOTEBOOK = {
-    f"{name}.py" for name in ("commands", "lint", "new", "parts", "progression", "reading", "traces")
+    *("commands.py", "lint.py", "new.py", "parts.py", "progression.py", "reading.py", "traces.py"),
+    *("learner_commands.py", "answers.py", "judging.py", "work_folder.py", "standing.py", "doctor.py"),
 }
 
 
