@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from funcpipe_rag import make_chain
 from funcpipe_rag.course import check
 from funcpipe_rag.course.build import build_lesson, notebook_path
 from funcpipe_rag.course.editions import Edition
@@ -142,3 +143,32 @@ def test_the_solved_edition_is_all_ticks(tmp_path: Path) -> None:
                 said[id] = [o["data"]["text/plain"] for o in cell.outputs if "data" in o][-1]
     assert list(said) == list(EXERCISES)
     assert all(text.startswith("✓ ") for text in said.values()), said
+
+
+def test_a_card_names_each_promise_in_words_and_reads_without_its_tags() -> None:
+    (mutant,) = (m for m in MUTANTS if m.name == "lists_each_source" and m.of == "make_chain")
+    card = check("m03c07e1", mutant.impl)
+    assert card.promises == {"same answer": "✓", "on demand": "✗", "fresh": ""}
+    html = card._repr_html_()
+    assert html.startswith("<h4>✗ <b>On demand</b>: k items cost k pulls, over all sources together.</h4>\n")
+    lines = re.sub(r"<[^>]+>", "", html).splitlines()
+    assert lines[1] == "Same answer ✓ · On demand ✗ · not looked at yet: Fresh"
+    assert lines[3].startswith("smallest input: sources = [")
+    assert lines[-1] == (
+        "In words: source 0 gave 0; source 0 was asked for 1, past its budget; you have nothing. "
+        "Kept: source 0 gave 0; you got 0."
+    )
+    assert "style=" not in html
+    passed = check("m03c07e1", make_chain)
+    assert passed.promises == {"same answer": "✓", "on demand": "✓", "fresh": "✓"}
+    assert re.sub(r"<[^>]+>", "", passed._repr_html_()).startswith("✓ m03c07e1 make_chain: every law holds\n")
+
+
+@ALL
+def test_a_second_failure_shows_who_pulled_what_for_every_promise(exercise: Exercise) -> None:
+    for mutant in mutants_of(exercise):
+        verdict = check(exercise.id, mutant.impl).verdicts[-1]
+        if verdict.log.events and verdict.kept is not None and verdict.kept.events:
+            assert "the same law, kept:" in verdict.diagram(), mutant.name
+            broken, kept = verdict.spoken().removeprefix("In words: ").split(" Kept: ")
+            assert broken != kept, mutant.name

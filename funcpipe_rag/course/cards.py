@@ -50,17 +50,11 @@ class Card:
 
     @property
     def promises(self) -> dict[str, str]:
-        """Each promise of the exercise, and how it stands: "✓" kept, "✗" broken, "" not looked at yet."""
-        owed_here = {law.promise for law in self.exercise.laws}
-        stands: dict[str, str] = {promise: "" for promise in PROMISES if promise in owed_here}
-        for promise in stands:
-            owed = [law.id for law in self.exercise.laws if law.promise == promise]
-            seen = [verdict for verdict in self.verdicts if verdict.law.promise == promise]
-            if not all(seen):
-                stands[promise] = "✗"
-            elif len(seen) == len(owed):
-                stands[promise] = "✓"
-        return stands
+        """Each promise of the exercise, and how it stands: "✓" kept so far, "✗" broken, "" not looked at yet."""
+        owed = {law.promise for law in self.exercise.laws}
+        seen = {verdict.law.promise: "✓" for verdict in self.verdicts}
+        seen |= {verdict.law.promise: "✗" for verdict in self.verdicts if not verdict.passed}
+        return {promise: seen.get(promise, "") for promise in PROMISES if promise in owed}
 
     def __repr__(self) -> str:
         name = f"{self.exercise.id} {self.exercise.function}"

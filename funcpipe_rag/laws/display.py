@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Displayed:
         drawn = self.log.diagram(shown=shown)
         if self.kept is None or not self.kept.events:
             return drawn
-        return f"{drawn}\n\nthe same law, kept:\n{self.kept.diagram(shown=shown)}"
+        return _side_by_side(f"broken:\n{drawn}", f"the same law, kept:\n{self.kept.diagram(shown=shown)}")
 
     def spoken(self) -> str:
         """The diagram in words, for a reader who does not see it."""
@@ -66,8 +67,9 @@ class Displayed:
     def _shown(self) -> Sequence[EventKind]:
         """Items alone where they tell the broken law from the kept one; otherwise openings and closings too."""
         shown = _SHOWN.get(self.law.promise, _ITEMS)
+        silent = not any(event.kind in shown for event in self.log.events)
         alike = self.kept is not None and self.kept.diagram(shown=shown) == self.log.diagram(shown=shown)
-        return _LIVES if alike else shown
+        return _LIVES if silent or alike else shown
 
     def as_text(
         self, *, kept: str = "", hint: bool = True, diagram: bool = True, more: Sequence[Part] = ()
@@ -118,6 +120,18 @@ def with_code(text: str) -> str:
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
 
+
+def _side_by_side(left: str, right: str) -> str:
+    """Two blocks of lines beside each other where a screen has room for both, otherwise one below the other."""
+    pairs = list(zip_longest(left.splitlines(), right.splitlines(), fillvalue=""))
+    # A key below a diagram may be longer than the diagram, and has no neighbour.
+    width = max(len(line) for line, beside in pairs if beside)
+    lines = [f"{line:<{width}}      {beside}".rstrip() for line, beside in pairs]
+    return "\n".join(lines) if max(map(len, lines)) <= WIDEST else f"{left}\n\n{right}"
+
+
+WIDEST = 96
+"""Columns that a notebook and a terminal have."""
 
 _ITEMS: Sequence[EventKind] = ("yield", "refuse", "error")
 _LIVES: Sequence[EventKind] = ("open", "yield", "refuse", "error", "close")
