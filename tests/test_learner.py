@@ -133,17 +133,27 @@ def test_start_refuses_the_courses_own_notebooks(monkeypatch: pytest.MonkeyPatch
 
 def test_start_opens_jupyterlab_where_the_learner_stopped(work: SimpleNamespace, monkeypatch) -> None:
     opened = []
-    monkeypatch.setattr(
-        "funcpipe_rag.course.learner_commands.subprocess.run",
-        lambda command, **how: opened.append((command, how)) or SimpleNamespace(returncode=0),
-    )
+
+    def lab(command: list[str], *, cwd: Path) -> SimpleNamespace:
+        opened.append((command, cwd))
+        waits = iter([KeyboardInterrupt(), 0])
+
+        def wait() -> int:
+            answer = next(waits)
+            if isinstance(answer, KeyboardInterrupt):
+                raise answer
+            return answer
+
+        return SimpleNamespace(wait=wait)
+
+    monkeypatch.setattr("funcpipe_rag.course.learner_commands.subprocess.Popen", lab)
     said = course("start")
     assert said.exit_code == 0, said.output
     assert "opening    JupyterLab at M03C07 Fan-in and fan-out" in said.stdout
-    ((command, how),) = opened
+    ((command, cwd),) = opened
     assert command[1:4] == ["-m", "jupyterlab", f"--ServerApp.root_dir={work.folder}"]
     assert command[4] == str(work.notebook)
-    assert how["cwd"] == work.folder
+    assert cwd == work.folder
     assert Progress(work.progress).read()[0][-1][:2] == ("opened", "m03c07")
 
 
@@ -156,7 +166,7 @@ def test_a_check_goes_from_not_attempted_to_a_broken_law_to_all_ticks(work: Simp
     wrong = course("check", "M03C07E1")
     assert wrong.exit_code == 1
     card = wrong.stdout.splitlines()
-    assert card[0] == f"judged     make_chain in cell 10 of {LESSON}, as it was saved"
+    assert card[0] == f"judged     make_chain, cell 10 of {LESSON}"
     assert card[1] == "✗ On demand: k items cost k pulls, over all sources together. (Same answer ✓)"
     assert card[2].startswith(
         "  smallest input   sources = [a source that counts 0, 1, 2 ... without end], k = 1"

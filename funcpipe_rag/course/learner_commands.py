@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import fill
@@ -254,12 +254,14 @@ def doctor() -> None:
     Python, extras, kernel, folder, progress file and notebooks. Exit code 1 when there is something to run.
     """
     with _said_plainly():
+        from rich.text import Text
+
         from funcpipe_rag.course.doctor import findings
 
         out, wrong = _console(), 0
         for finding in findings(find_places(), _found_progress()):
             mark, style = ("✓", "green") if finding.well else ("✗", "red")
-            out.print(f"{mark} {finding.about:<10} {finding.found}", style=style)
+            out.print(Text.assemble((mark, style), f" {finding.about:<10} {finding.found}"))
             if not finding.well:
                 wrong += 1
                 out.print(f"  {'run':<10} {finding.remedy}")
@@ -278,7 +280,7 @@ def _check_one(exercise: Exercise, notebook: Path | None) -> None:
     out = _console()
     try:
         answer = find_answer(read_notebook(path), exercise)
-        _fact("judged", f"{exercise.function} in cell {answer.cell} of {shown(path)}, as it was saved")
+        _fact("judged", f"{exercise.function}, cell {answer.cell} of {shown(path)}")
         if answer.others:
             cells = ", ".join(map(str, answer.others))
             _fact("note", f"also defined in cell {cells}; the one with changes and the exercise's tag counts")
@@ -305,10 +307,12 @@ def _check_all(exercises: Sequence[Exercise], notebook: Path | None, *, everythi
     from funcpipe_rag.course.judging import judge_answer
 
     progress = None if notebook else _found_progress()
-    err = _console(stderr=True)
+    # The lines scroll past above the bar where both go to one terminal.
+    out = _console()
+    watched = out if out.is_terminal else _console(stderr=True)
     holding, unread = 0, 0
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Bar(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+    with Bar(*columns, console=watched, transient=True, disable=not watched.is_terminal) as bar:
         task = bar.add_task("check", total=len(exercises))
         for exercise in exercises:
             name = f"{exercise.id} {exercise.function}"
@@ -333,7 +337,7 @@ def _check_all(exercises: Sequence[Exercise], notebook: Path | None, *, everythi
                     raise
                 said, unread = str(error), unread + 1
             holding += mark == "✓"
-            typer.echo(f"{mark} {name:<26} {said}")
+            out.print(f"{mark} {name:<26} {said}")
             bar.advance(task)
     typer.echo(f"{holding} of {_counted(len(exercises), 'exercise')} hold every law")
     if unread:
@@ -453,10 +457,11 @@ def _open_lab(folder: Path, notebook: Path) -> int:
     arguments = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", str(notebook)]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--allow-root")
-    try:
-        return subprocess.run(arguments, cwd=folder, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+    lab = subprocess.Popen(arguments, cwd=folder)
+    while True:
+        # Ctrl-C is for JupyterLab, which asks back and puts its kernels away.
+        with suppress(KeyboardInterrupt):
+            return lab.wait()
 
 
 @contextmanager
