@@ -146,7 +146,7 @@ def test_the_solved_edition_is_all_ticks(tmp_path: Path) -> None:
 
 
 def test_a_card_names_each_promise_in_words_and_reads_without_its_tags() -> None:
-    (mutant,) = (m for m in MUTANTS if m.name == "lists_each_source" and m.of == "make_chain")
+    (mutant,) = mutants_of("make_chain", "lists_each_source")
     card = check("m03c07e1", mutant.impl)
     assert card.promises == {"same answer": "✓", "on demand": "✗", "fresh": ""}
     html = card._repr_html_()
@@ -166,7 +166,7 @@ def test_a_card_names_each_promise_in_words_and_reads_without_its_tags() -> None
 
 @ALL
 def test_a_second_failure_shows_who_pulled_what_for_every_promise(exercise: Exercise) -> None:
-    for mutant in mutants_of(exercise):
+    for mutant in exercise.mutants:
         verdict = check(exercise.id, mutant.impl).verdicts[-1]
         if verdict.log.events and verdict.kept is not None and verdict.kept.events:
             assert "the same law, kept:" in verdict.diagram(), mutant.name

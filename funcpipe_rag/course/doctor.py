@@ -15,7 +15,7 @@ from typing import NamedTuple
 from funcpipe_rag.course.answers import NotebookError, read_notebook
 from funcpipe_rag.course.lessons import Places, shown
 from funcpipe_rag.course.progress import FILE, Progress
-from funcpipe_rag.course.work_folder import find_notebook, lesson_of
+from funcpipe_rag.course.work_folder import find_notebook, originals, page_of
 
 INSTALL = "pip install 'funcpipe-rag[course]'"
 NEEDED = ("jupyterlab", "ipykernel", "nbformat", "jupytext", "nbclient", "hypothesis", "typer", "rich")
@@ -107,9 +107,9 @@ def _folder(folder: Path) -> Finding:
 
 def _notebooks(folder: Path, places: Places) -> Iterator[Finding]:
     wrong = 0
-    originals = sorted(places.notebooks.glob("[0-9][0-9]-*/[0-9][0-9]-*.ipynb"))
-    for original in originals:
-        lesson = lesson_of(original)
+    course = originals(places)
+    for original in course:
+        lesson = page_of(original)
         path = find_notebook(folder, lesson)
         finding = None
         if path is None:
@@ -138,4 +138,4 @@ def _notebooks(folder: Path, places: Places) -> Iterator[Finding]:
             wrong += 1
             yield finding
     if not wrong:
-        yield Finding(bool(originals), "notebooks", f"{len(originals)} in step with the course", INSTALL)
+        yield Finding(bool(course), "notebooks", f"{len(course)} in step with the course", INSTALL)

@@ -159,7 +159,7 @@ def new_progress(folder: Path) -> Progress:
 
 
 _LINE = re.compile(
-    rf"(?:\d{{4}}-\d\d-\d\d +\d\d:\d\d +)?({'|'.join(get_args(What))})\s+(m\d\dc\d\d(?:e\d+)?)(?:\s+(.*))?",
+    rf"(?:\d{{4}}-\d\d-\d\d +\d\d:\d\d +)?({'|'.join(get_args(What))})\s+(m\d\d(?:c\d\d(?:e\d+)?|-[a-z][\w-]*))(?:\s+(.*))?",
     re.I,
 )
 

@@ -42,8 +42,8 @@ def copy_course(places: Places, progress: Progress) -> Iterator[Copied]:
     so that no answer stands below a question."""
     folder = _folder(progress)
     copies = {event.about: event.detail for event in progress.read()[0] if event.what == "copied"}
-    for original in sorted(places.notebooks.glob("[0-9][0-9]-*/[0-9][0-9]-*.ipynb")):
-        lesson = lesson_of(original)
+    for original in originals(places):
+        lesson = page_of(original)
         path = find_notebook(folder, lesson) or folder / original.relative_to(places.notebooks)
         text = _fresh(original, places)
         how: Literal["copied", "updated", "unchanged", "kept"] = "copied"
@@ -71,20 +71,25 @@ def untouched(path: Path, lesson: str, progress: Progress) -> bool:
     return last == [_digest(path.read_bytes())]
 
 
-def lesson_of(path: Path) -> str:
-    """The id of a notebook's lesson, by its place: NN-slug/CC-slug.ipynb is MnnCcc."""
-    return f"M{path.parent.name[:2]}C{path.name[:2]}"
+def originals(places: Places) -> list[Path]:
+    """The notebooks of the course, lessons and pages, in teaching order."""
+    return sorted(places.notebooks.glob("[0-9][0-9]-*/*.ipynb"))
 
 
-def find_notebook(folder: Path, lesson: str) -> Path | None:
-    """A lesson's notebook in a folder: at its place, or wherever a notebook says that it is this lesson's."""
-    module, core = re.fullmatch(r"M(\d\d)C(\d\d)", lesson.upper()).groups()  # type: ignore[union-attr]
-    at_home = sorted(folder.glob(f"{module}-*/{core}-*.ipynb"))
-    if at_home:
-        return at_home[0]
-    wanted = f'"lesson": "{lesson.upper()}"'
+def page_of(path: Path) -> str:
+    """The id of a notebook, by its place: NN-slug/CC-slug.ipynb is MnnCcc, NN-slug/gallery.ipynb is Mnn-gallery."""
+    module = f"M{path.parent.name[:2]}"
+    return f"{module}C{path.name[:2]}" if path.name[0].isdigit() else f"{module}-{path.stem}"
+
+
+def find_notebook(folder: Path, page: str) -> Path | None:
+    """A lesson's or page's notebook in a folder: at its place, or wherever a notebook says that it is this one."""
+    for path in sorted(folder.glob(f"{page[1:3]}-*/*.ipynb")):
+        if page_of(path).lower() == page.lower():
+            return path
+    wanted = re.compile(rf'"(?:lesson|page)": "{re.escape(page)}"', re.I)
     for path in sorted(folder.glob("*.ipynb")) + sorted(folder.glob("*/*.ipynb")):
-        if path.parent.name != BACKUPS and wanted in path.read_text(encoding="utf-8", errors="replace"):
+        if path.parent.name != BACKUPS and wanted.search(path.read_text("utf-8", "replace")):
             return path
     return None
 
