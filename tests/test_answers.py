@@ -172,8 +172,16 @@ def test_lost_and_double_ids_and_an_old_format_are_no_matter(tmp_path: Path) -> 
         no_ids(one)
         one["nbformat_minor"] = 2
 
-    for change in no_ids, same_ids, old_format:
+    def in_one_piece(one: dict) -> None:
+        for cell in one["cells"]:
+            cell["source"] = "".join(cell["source"])
+
+    for change in no_ids, same_ids, old_format, in_one_piece:
         assert find_answer(read_notebook(saved(change)), CHAIN).cell == 3
+    path.write_text(nbformat.writes(nbformat.convert(made, 3), version=3))
+    older = find_answer(read_notebook(path), CHAIN)
+    assert "yield from source()" in older.program
+    assert all(judge_answer(older))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +225,13 @@ def test_code_nested_too_deeply_is_refused_in_words() -> None:
         (b"\xff\xfe", "byte 0 is not UTF-8"),
         (b"[]", "is no notebook"),
         (b"{}", "is no notebook"),
-        (b'{"cells": 3, "nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "is no notebook"),
+        (
+            b'{"cells": 3, "nbformat": 4, "nbformat_minor": 5, "metadata": {}}',
+            "it has no cells that can be read",
+        ),
+        (b'{"cells": [{"cell_type": "code"}], "nbformat": 4}', "it has no cells that can be read"),
+        (b'{"worksheets": 7, "nbformat": 3}', "it has no cells that can be read"),
+        (b"[" * 100_000, "its text is not JSON"),
     ],
 )
 def test_a_file_that_is_no_notebook_is_refused_in_words(tmp_path: Path, content: bytes, said: str) -> None:

@@ -8,19 +8,23 @@ The rest of the notebook, and what it prints, is not run.
 from __future__ import annotations
 
 import ast
+import json
 import re
 import symtable
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .lessons import shown
 
 if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
     from .exercises import Exercise
+
+Notebook: TypeAlias = dict[str, Any]
+"""A notebook of format 4 as its file has it; nbformat's own nodes will do as well."""
 
 
 class AnswerError(Exception):
@@ -45,33 +49,30 @@ class Answer:
     others: tuple[int, ...] = ()
 
 
-def read_notebook(path: Path) -> NotebookNode:
-    """The notebook in a file, whatever ids it has lost. NotebookError, in words, when it is none."""
-    import nbformat
-    from nbformat.reader import NotJSONError
-
+def read_notebook(path: Path) -> Notebook:
+    """The notebook in a file, as plain data, whatever ids it has lost. NotebookError, in words, when it is none."""
     try:
-        text = path.read_text(encoding="utf-8")
-        with warnings.catch_warnings():
-            # Lost and double cell ids are no concern of anybody here.
-            warnings.simplefilter("ignore")
-            notebook: NotebookNode = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
-    except NotJSONError:
-        raise NotebookError("is no notebook: its text is not JSON") from None
+        notebook: Any = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(notebook, dict) and notebook.get("nbformat") != 4:
+            notebook = _in_todays_format(notebook)
     except UnicodeDecodeError as error:
-        raise NotebookError(f"is no notebook: byte {error.start} is not UTF-8") from None
+        raise NotebookError(f"{shown(path)} is no notebook: byte {error.start} is not UTF-8") from None
+    except (ValueError, RecursionError):
+        raise NotebookError(f"{shown(path)} is no notebook: its text is not JSON") from None
     except OSError as error:
-        raise NotebookError(f"cannot be read: {error.strerror}") from None
-    except Exception as error:  # nbformat's own, and what it stumbles over in JSON of another shape
-        raise NotebookError(
-            f"is no notebook: {type(error).__name__}: {str(error).splitlines()[0][:80]}"
-        ) from None
-    if not isinstance(notebook.get("cells"), list):
-        raise NotebookError("is no notebook: it has no cells")
-    return notebook
+        raise NotebookError(f"{shown(path)} cannot be read: {error.strerror}") from None
+    cells = notebook.get("cells") if isinstance(notebook, dict) else None
+    if not isinstance(cells, list) or not all(map(_is_cell, cells)):
+        raise NotebookError(f"{shown(path)} is no notebook: it has no cells that can be read")
+    return dict(notebook)
 
 
-def find_answer(notebook: NotebookNode, exercise: Exercise) -> Answer:
+def source_of(cell: Mapping[str, Any]) -> str:
+    """A cell's text, which a file may hold in lines."""
+    return "".join(cell["source"])
+
+
+def find_answer(notebook: Notebook, exercise: Exercise) -> Answer:
     """The answer to an exercise: of the cells that define its function, one that differs from the starter,
     tagged `exercise` rather than not, the last of those.
 
@@ -104,13 +105,34 @@ def find_answer(notebook: NotebookNode, exercise: Exercise) -> Answer:
     return Answer(exercise, page.number, program, untouched=not best[0], others=tuple(sorted(others)))
 
 
-def exercise_cells(notebook: NotebookNode, exercise: Exercise) -> list[int]:
+def exercise_cells(notebook: Notebook, exercise: Exercise) -> list[int]:
     """Where the exercise's own cells stand, as indexes: tagged, defining its function or asking for its check."""
     return [
         place
-        for place, cell in enumerate(notebook.cells)
-        if cell.cell_type == "code" and "exercise" in _tags(cell) and _is_about(cell.source, exercise)
+        for place, cell in enumerate(notebook["cells"])
+        if cell["cell_type"] == "code" and "exercise" in _tags(cell) and _is_about(source_of(cell), exercise)
     ]
+
+
+def _in_todays_format(notebook: Notebook) -> Notebook:
+    # Only for old notebooks: nbformat takes longer to import than most answers take to judge.
+    import nbformat
+
+    try:
+        return dict(nbformat.convert(nbformat.from_dict(notebook), 4))  # type: ignore[no-untyped-call]
+    except Exception:  # whatever it stumbles over in JSON of another shape
+        return {}
+
+
+def _is_cell(cell: object) -> bool:
+    match cell:
+        case {"cell_type": str(), "source": str(), **rest} if isinstance(rest.get("metadata", {}), dict):
+            return True
+        case {"cell_type": str(), "source": list(lines), **rest} if isinstance(
+            rest.get("metadata", {}), dict
+        ):
+            return all(isinstance(line, str) for line in lines)
+    return False
 
 
 @dataclass(frozen=True)
@@ -142,11 +164,11 @@ class _Statement:
         return frozenset() if borrowed or not self.certain else self.binds
 
 
-def _pages(notebook: NotebookNode) -> Iterator[_Page]:
-    for number, cell in enumerate(notebook.cells, 1):
-        if cell.get("cell_type") != "code":
+def _pages(notebook: Notebook) -> Iterator[_Page]:
+    for number, cell in enumerate(notebook["cells"], 1):
+        if cell["cell_type"] != "code":
             continue
-        source = "".join(cell.get("source", ""))
+        source = source_of(cell)
         tagged = "exercise" in _tags(cell)
         try:
             body = _parsed(source).body
@@ -296,6 +318,6 @@ def _definition(source: str, name: str) -> ast.stmt:
     return next(node for node in ast.parse(source).body if getattr(node, "name", None) == name)
 
 
-def _tags(cell: NotebookNode) -> Sequence[str]:
+def _tags(cell: Mapping[str, Any]) -> Sequence[str]:
     tags = cell.get("metadata", {}).get("tags", ())
     return tags if isinstance(tags, list) else ()

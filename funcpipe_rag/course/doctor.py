@@ -118,16 +118,11 @@ def _notebooks(folder: Path, places: Places) -> Iterator[Finding]:
             )
         else:
             try:
-                made_of = [
-                    read_notebook(one).metadata.get("funcpipe_rag", {}).get("fingerprint")
-                    for one in (path, original)
-                ]
+                in_step = _fingerprint(path) == _fingerprint(original)
             except NotebookError as error:
-                finding = Finding(
-                    False, "notebook", f"{shown(path)} {error}", f"funcpipe-rag course reset {lesson}"
-                )
+                finding = Finding(False, "notebook", str(error), f"funcpipe-rag course reset {lesson}")
             else:
-                if made_of[0] != made_of[1]:
+                if not in_step:
                     finding = Finding(
                         False,
                         "notebook",
@@ -139,3 +134,10 @@ def _notebooks(folder: Path, places: Places) -> Iterator[Finding]:
             yield finding
     if not wrong:
         yield Finding(bool(course), "notebooks", f"{len(course)} in step with the course", INSTALL)
+
+
+def _fingerprint(path: Path) -> str:
+    match read_notebook(path):
+        case {"metadata": {"funcpipe_rag": {"fingerprint": str(found)}}}:
+            return found
+    return ""

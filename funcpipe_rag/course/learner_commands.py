@@ -105,7 +105,7 @@ def status() -> None:
                 if len(ones) > 1:
                     out.print(f"    {_in_a_row(one.lamps)}")
                 if one.trouble:
-                    out.print(f"    {shown(one.path or Path(one.lesson.id))} {one.trouble}")
+                    out.print(f"    {one.trouble}")
         at = stopped_at(standings, progress)
         if at is not None:
             _fact(

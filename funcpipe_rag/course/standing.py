@@ -17,15 +17,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from funcpipe_rag.course.answers import NotebookError, read_notebook
+from funcpipe_rag.course.answers import NotebookError, read_notebook, source_of
 from funcpipe_rag.course.lessons import Lesson
 from funcpipe_rag.course.progress import Progress
 from funcpipe_rag.course.work_folder import find_notebook, untouched
-
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
 
 
 class Lamp(NamedTuple):
@@ -80,9 +77,9 @@ def standing(lesson: Lesson, progress: Progress) -> Standing:
         except NotebookError as error:
             trouble = str(error)
         else:
-            code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+            code = [c for c in notebook["cells"] if c["cell_type"] == "code" and source_of(c).strip()]
             cells, run = len(code), sum(cell.get("execution_count") is not None for cell in code)
-            questions, guessed = _guesses(code)
+            questions, guessed = _guesses(map(source_of, code))
     tried = sum(map(progress.tried, lesson.exercises))
     unsolved = tuple(exercise for exercise in lesson.exercises if not progress.solved(exercise))
     solved = len(lesson.exercises) - len(unsolved)
@@ -117,13 +114,13 @@ def stopped_at(standings: Iterable[Standing], progress: Progress) -> Standing | 
     return next(iter([*begun, *waiting.values()]), None)
 
 
-def _guesses(cells: Iterable[NotebookNode]) -> tuple[int, int]:
+def _guesses(sources: Iterable[str]) -> tuple[int, int]:
     """How many questions `predict` asks in these cells, and how many of them have a guess."""
     asked: dict[str, bool] = {}
-    for cell in cells:
+    for source in sources:
         # A cell that cannot be parsed asks nothing; the learner hears of it elsewhere.
         with suppress(SyntaxError, ValueError, RecursionError):
-            for node in ast.walk(ast.parse(cell.source)):
+            for node in ast.walk(ast.parse(source)):
                 if (
                     isinstance(node, ast.Call)
                     and isinstance(node.func, ast.Name)

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import funcpipe_rag
 from funcpipe_rag.course.answers import AnswerError, NotebookError, exercise_cells, find_answer, read_notebook
 from funcpipe_rag.course.exercises import Exercise
-from funcpipe_rag.course.lessons import Places
+from funcpipe_rag.course.lessons import Places, shown
 from funcpipe_rag.course.progress import Progress
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def reset_exercise(path: Path, exercise: Exercise, places: Places, progress: Pro
 
     Gives the copy of the notebook as it was.
     """
-    notebook = read_notebook(path)
-    original = read_notebook(_original(path, places, lesson_of_exercise(exercise)))
+    notebook = _editable(path)
+    original = _editable(_original(path, places, lesson_of_exercise(exercise)))
     (home, *_) = exercise_cells(original, exercise)
     starter = original.cells[home]
     starter.update(outputs=[], execution_count=None)
@@ -150,7 +151,9 @@ def _folder(progress: Progress) -> Path:
 def _original(path: Path, places: Places, lesson: str) -> Path:
     original = find_notebook(places.notebooks, lesson)
     if original is None:
-        raise NotebookError(f"belongs to {lesson}, which this version of the course does not have")
+        raise NotebookError(
+            f"{shown(path)} belongs to {lesson}, which this version of the course does not have"
+        )
     return original
 
 
@@ -163,7 +166,7 @@ def _untagged(notebook: NotebookNode, exercise: Exercise) -> list[int]:
 
 def _fresh(original: Path, places: Places) -> str:
     """A notebook to work in: no outputs, and no link that leads out of the folder."""
-    notebook = read_notebook(original)
+    notebook = _editable(original)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.update(outputs=[], execution_count=None)
@@ -181,6 +184,17 @@ def _relinked(link: re.Match[str], original: Path, places: Places) -> str:
     if at.suffix == ".md" and (NOTES / at.name).exists() and at.parent.name == NOTES.name:
         return f"[{text}](../notes/{at.name})"
     return link[0] if at.is_relative_to(places.notebooks) else text
+
+
+def _editable(path: Path) -> NotebookNode:
+    import nbformat
+
+    read_notebook(path)  # which says in words what is wrong with it
+    with warnings.catch_warnings():
+        # Lost and double cell ids are mended, and no concern of the learner's.
+        warnings.simplefilter("ignore")
+        notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return notebook
 
 
 def _keep(path: Path, folder: Path) -> Path:
