@@ -52,9 +52,10 @@ class Answer:
 def read_notebook(path: Path) -> Notebook:
     """The notebook in a file, as plain data, whatever ids it has lost. NotebookError, in words, when it is none."""
     try:
-        notebook: Any = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        notebook: Any = json.loads(text)
         if isinstance(notebook, dict) and notebook.get("nbformat") != 4:
-            notebook = _in_todays_format(notebook)
+            notebook = _in_todays_format(text)
     except UnicodeDecodeError as error:
         raise NotebookError(f"{shown(path)} is no notebook: byte {error.start} is not UTF-8") from None
     except (ValueError, RecursionError):
@@ -114,12 +115,12 @@ def exercise_cells(notebook: Notebook, exercise: Exercise) -> list[int]:
     ]
 
 
-def _in_todays_format(notebook: Notebook) -> Notebook:
+def _in_todays_format(text: str) -> Notebook:
     # Only for old notebooks: nbformat takes longer to import than most answers take to judge.
     import nbformat
 
     try:
-        return dict(nbformat.convert(nbformat.from_dict(notebook), 4))  # type: ignore[no-untyped-call]
+        return dict(nbformat.reads(text, as_version=4))  # type: ignore[no-untyped-call]
     except Exception:  # whatever it stumbles over in JSON of another shape
         return {}
 
