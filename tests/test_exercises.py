@@ -77,6 +77,23 @@ def test_an_exercise_has_hints_four_mutants_or_one_to_hunt_and_points() -> None:
         assert exercise.points == len(exercise.laws)
 
 
+@pytest.mark.parametrize(
+    "exercise", [e for e in HUNTS if e.laws[0].id.endswith("-accepts-the-right-program")], ids=lambda e: e.id
+)
+@pytest.mark.parametrize(
+    ("says", "came"), [(True, "says True"), (False, "says False"), (None, "returned None")]
+)
+def test_a_law_of_the_learners_that_tells_nothing_apart_is_shown_where(
+    exercise: Exercise, says: bool | None, came: str
+) -> None:
+    card = check(exercise.id, lambda *_: says)
+    assert card.attempted
+    assert not card.passed
+    assert card.verdicts[-1].law is exercise.laws[says is True]
+    assert f"{exercise.function}(" in card.verdicts[-1].came
+    assert came in card.verdicts[-1].came
+
+
 @pytest.mark.parametrize("order", [[], [0, 0, 1], [0, 1, 0, 1], [1, 0]])
 def test_a_schedule_that_shows_nothing_is_told_what_it_showed(order: list[int]) -> None:
     card = check("m03c07e4", lambda: order)
