@@ -59,6 +59,21 @@ def test_a_file_that_nobody_imports_can_be_judged(tmp_path: Path) -> None:
         assert laws.run(laws.LAWS["chain-keeps-source-order"], remote.impl, world=remote.world, examples=10)
 
 
+def test_an_implementation_may_be_a_class_whose_instances_are_iterators(tmp_path: Path) -> None:
+    text = (
+        "class Chain:\n"
+        "    def __init__(self, *sources):\n        self.rest = (x for make in sources for x in make())\n"
+        "    def __iter__(self):\n        return self\n"
+        "    def __next__(self):\n        return next(self.rest)\n"
+        "    def close(self):\n        self.rest.close()\n"
+        "    def __call__(self):\n        return self\n"
+        "make_chain = Chain\n"
+    )
+    with Remote(submission(tmp_path, text)) as remote:
+        assert laws.run(laws.LAWS["chain-keeps-source-order"], remote.impl, world=remote.world, examples=10)
+        assert not laws.run(laws.LAWS["chain-starts-afresh"], remote.impl, world=remote.world, examples=10)
+
+
 @pytest.mark.parametrize(
     ("text", "came"),
     [

@@ -219,13 +219,15 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 
 def _facts(thing: Any) -> tuple[str, str, str]:
     """What a proxy must be able to pretend: its type's name, its own name, and what it can do."""
+    # A class has the methods of its instances, and can be called alone.
+    live = not isinstance(thing, type)
     can = [
         word
         for word, able in (
             ("call", callable(thing)),
-            ("next", hasattr(thing, "__next__")),
-            ("iter", hasattr(thing, "__iter__")),
-            ("close", hasattr(thing, "close")),
+            ("next", live and hasattr(thing, "__next__")),
+            ("iter", live and hasattr(thing, "__iter__")),
+            ("close", live and hasattr(thing, "close")),
         )
         if able
     ]
