@@ -11,7 +11,7 @@ import pytest
 
 from funcpipe_rag.course.exercises.predicates import predicate_laws
 from funcpipe_rag.laws import Law, Remote, SourceSpec, World, judge, run
-from funcpipe_rag.laws.inputs import integers, numbers
+from funcpipe_rag.laws.inputs import choice, integers, numbers
 
 
 def keeps_order(xs: list[int]) -> list[int]:
@@ -85,6 +85,25 @@ def test_a_law_may_use_up_or_spoil_what_it_is_given() -> None:
 
     assert all(judge((ACCEPTS, REFUSES), spoils))
     assert "law([1, 0], [0, 1])" in run(REFUSES, lambda xs, ys: ys.clear() is xs.clear()).came
+
+
+def test_the_law_is_called_with_the_inputs_in_their_order() -> None:
+    laws = predicate_laws(
+        "repeated",
+        right=lambda text, size, at: text * size,
+        wrong=lambda text, size, at: "",
+        text=choice("x", "yy"),
+        size=integers(3, 4),
+        at=integers(0, 1),
+        differ_on={"text": "x", "size": 3, "at": 0},
+        hints=HINTS,
+        called="repeated",
+    )
+
+    def law(text: str, size: int, at: int, answer: str) -> bool:
+        return isinstance(text, str) and size >= 3 and at <= 1 and len(answer) >= 3
+
+    assert all(judge(laws, law))
 
 
 def fence(xs: Any, k: int) -> Iterator[Any]:
