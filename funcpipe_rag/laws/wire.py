@@ -214,6 +214,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "next": next,
     "iter": iter,
     "close": close,
+    "pulls": lambda thing: thing.pulls,
 }
 
 
@@ -228,6 +229,7 @@ def _facts(thing: Any) -> tuple[str, str, str]:
             ("next", live and hasattr(thing, "__next__")),
             ("iter", live and hasattr(thing, "__iter__")),
             ("close", live and hasattr(thing, "close")),
+            ("pulls", live and hasattr(thing, "pulls")),
         )
         if able
     ]
@@ -263,6 +265,8 @@ def _proxy_type(type_name: str, name: str, can: str) -> type[Proxy]:
         methods["__iter__"] = lambda self: self._wire.request("iter", self._number)
     if "close" in able:
         methods["close"] = lambda self: self._wire.request("close", self._number)
+    if "pulls" in able:
+        methods["pulls"] = property(lambda self: self._wire.request("pulls", self._number))
     if name:
         methods["__repr__"] = lambda self: f"<{type_name} {name}>"
     return type(type_name, (Proxy,), methods)
