@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import reduce
 from itertools import zip_longest
 from pathlib import Path
 
@@ -112,6 +113,85 @@ def test_a_schedule_of_the_wrong_kind_is_told_what_is_wanted(answer: object) -> 
     card = check("m03c07e4", lambda: answer)
     assert not card.passed
     assert "expected a" in repr(card)
+
+
+def shelved(fn):
+    return lambda xs: map(fn, xs)
+
+
+class Mapped:
+    def __init__(self, fn):
+        self.fn = fn
+
+    def __call__(self, xs):
+        return (self.fn(x) for x in xs)
+
+
+def folded(*transforms):
+    return lambda xs: reduce(lambda stream, transform: transform(stream), transforms, xs)
+
+
+def yielded(*transforms):
+    def run(xs):
+        yield from folded(*transforms)(xs)
+
+    return run
+
+
+def in_pairs(first, *rest):
+    return in_pairs(lambda xs: rest[0](first(xs)), *rest[1:]) if rest else first
+
+
+@pytest.mark.parametrize(
+    ("id", "right"),
+    [
+        ("m03c06e1", shelved),
+        ("m03c06e1", Mapped),
+        ("m03c06e2", folded),
+        ("m03c06e2", yielded),
+        ("m03c06e2", in_pairs),
+    ],
+)
+def test_another_right_program_passes(id: str, right) -> None:
+    assert check(id, right).passed
+
+
+def runs_twice(make_stage, xs):
+    stage = make_stage()
+    return list(stage(xs)) == list(stage(xs))
+
+
+def runs_in_turns(make_stage, xs):
+    stage = make_stage()
+    return all(a == b for a, b in zip_longest(stage(xs), stage(xs), fillvalue=GONE))
+
+
+def makes_two_stages(make_stage, xs):
+    return list(make_stage()(xs)) == list(make_stage()(xs))
+
+
+def wants_all_items(make_stage, xs):
+    stage = make_stage()
+    return list(stage(xs)) == list(stage(xs)) == xs
+
+
+@pytest.mark.parametrize("law", [runs_twice, runs_in_turns])
+def test_a_law_of_two_runs_unmasks_the_shared_state(law) -> None:
+    assert check("m03c06e3", law).passed
+
+
+@pytest.mark.parametrize(
+    ("law", "came"),
+    [
+        (makes_two_stages, "it never says False, and law(shared_state, [0]) says True"),
+        (wants_all_items, "law(make_dedup, [0, 0]) says False"),
+        (lambda make_stage, xs: make_stage() is make_stage(), "law(make_dedup, []) says False"),
+    ],
+)
+def test_a_law_that_is_blind_or_too_strict_is_told_on_what(law, came: str) -> None:
+    card = check("m03c06e3", law)
+    assert not card.passed
+    assert came in repr(card)
 
 
 def test_a_card_unfolds_with_each_failure_of_the_same_law() -> None:
