@@ -16,7 +16,7 @@ from funcpipe_rag.course.build import build_lesson, notebook_path
 from funcpipe_rag.course.editions import Edition
 from funcpipe_rag.course.exercises import EXERCISES, Exercise
 from funcpipe_rag.course.lessons import find_lessons, find_places
-from funcpipe_rag.laws import LAWS
+from funcpipe_rag.laws import LAWS, Remote, judge
 from funcpipe_rag.laws.mutants import mutants_of
 
 GONE = object()
@@ -142,6 +142,34 @@ def in_pairs(first, *rest):
     return in_pairs(lambda xs: rest[0](first(xs)), *rest[1:]) if rest else first
 
 
+def paired(xs, *, clock):
+    return ((clock(), x) for x in xs)
+
+
+def due(xs, *, gap, clock, sleeper):
+    due = None
+    for x in xs:
+        while due is not None and clock() < due:
+            sleeper((due - clock()) / 2 if due - clock() > gap / 8 else due - clock())
+        due = clock() + gap
+        yield x
+
+
+class Throttled:
+    def __init__(self, xs, *, gap, clock, sleeper):
+        self.xs, self.gap, self.clock, self.sleeper, self.last = iter(xs), gap, clock, sleeper, None
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        x = next(self.xs)
+        if self.last is not None and (left := self.gap - (self.clock() - self.last)) > 0:
+            self.sleeper(left)
+        self.last = self.clock()
+        return x
+
+
 @pytest.mark.parametrize(
     ("id", "right"),
     [
@@ -150,6 +178,9 @@ def in_pairs(first, *rest):
         ("m03c06e2", folded),
         ("m03c06e2", yielded),
         ("m03c06e2", in_pairs),
+        ("m03c08e1", paired),
+        ("m03c08e2", due),
+        ("m03c08e2", Throttled),
     ],
 )
 def test_another_right_program_passes(id: str, right) -> None:
@@ -192,6 +223,85 @@ def test_a_law_that_is_blind_or_too_strict_is_told_on_what(law, came: str) -> No
     card = check("m03c06e3", law)
     assert not card.passed
     assert came in repr(card)
+
+
+def counts_from_your_return(xs, *, gap, clock, sleeper):
+    last = None
+    for x in xs:
+        if last is not None:
+            sleeper(max(0.0, last + gap - clock()))
+        yield x
+        last = clock()
+
+
+def test_a_gap_that_begins_when_the_reader_returns_waits_too_long() -> None:
+    card = check("m03c08e2", counts_from_your_return)
+    assert "it waits for what is left of the gap, and no longer" in repr(card)
+    assert "pause = 0.25" in repr(card)
+
+
+@pytest.mark.parametrize("times", [[], [0, 0, 0, 0], [0, 1, 2, 3.5], [2, 2, 3]])
+def test_visits_that_show_nothing_are_told_what_they_showed(times: list[float]) -> None:
+    card = check("m03c08e3", lambda: times)
+    assert card.attempted
+    assert not card.passed
+    assert "as they should be" in repr(card)
+
+
+@pytest.mark.parametrize("times", [[0, 60, 60, 60], [5, 5, 5], [0, 0, 2.5, 4.5, 4.5, 4.5]])
+def test_visits_that_unmask_the_limit_pass(times: list[float]) -> None:
+    assert check("m03c08e3", lambda: times).passed
+
+
+@pytest.mark.parametrize("times", [None, "005", [3, 1], (0, 1), [-1], [True], [float("inf")], [0] * 21])
+def test_visits_of_the_wrong_kind_are_told_what_is_wanted(times: object) -> None:
+    card = check("m03c08e3", lambda: times)
+    assert not card.passed
+    assert "expected a list" in repr(card)
+
+
+SUBMITTED = """
+def fmap(fn):
+    return lambda xs: (fn(x) for x in xs)
+
+def compose(*transforms):
+    def run(xs):
+        for transform in transforms:
+            xs = transform(xs)
+        return xs
+    return run
+
+def law(make_stage, xs):
+    stage = make_stage()
+    return list(stage(xs)) == list(stage(xs))
+
+def with_time(xs, *, clock):
+    for x in xs:
+        yield clock(), x
+
+def throttle(xs, *, gap, clock, sleeper):
+    last = None
+    for x in xs:
+        if last is not None:
+            sleeper(max(0, last + gap - clock()))
+        last = clock()
+        yield x
+
+def visits():
+    return [0, 60, 60, 60]
+"""
+
+
+@pytest.mark.parametrize(
+    "exercise", [e for e in EXERCISES.values() if e.id[:6] in ("m03c06", "m03c08")], ids=lambda e: e.id
+)
+def test_a_submission_is_judged_from_another_process(exercise: Exercise, tmp_path: Path) -> None:
+    place = tmp_path / "submitted.py"
+    place.write_text(SUBMITTED)
+    with Remote(f"{place}:{exercise.function}") as remote:
+        verdicts = judge(exercise.laws, remote.impl, world=remote.world, examples=20)
+    assert all(verdicts), verdicts[-1]
+    assert len(verdicts) == len(exercise.laws)
 
 
 def test_a_card_unfolds_with_each_failure_of_the_same_law() -> None:
