@@ -9,6 +9,8 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count, islice
+from operator import itemgetter
+from random import Random
 from typing import Any
 
 import pytest
@@ -38,7 +40,7 @@ from funcpipe_rag import (
     stage,
     streams,
 )
-from funcpipe_rag.streams import branches
+from funcpipe_rag.streams import branches, merging
 from funcpipe_rag.streams.probe import Boom, Log, OverPulled, Probe
 
 FAN_INS = [make_chain, make_roundrobin, make_merge]
@@ -94,6 +96,65 @@ def test_a_stream_never_started_touches_nothing(fan_in: Callable[..., Any]) -> N
     assert (probe.opens, probe.pulls, probe.closes) == (0, 0, 0)
 
 
+# The merge of two, the tree, the sorted list, and blocks: whichever form is taken, the result is that of sorted().
+FORMS = [
+    pytest.param(many, tree_upto, options, id=f"{many}-{tree_upto}-{'-'.join(options) or 'plain'}")
+    for many in (1, 2, 3, 4, 5, 8, 13)
+    for tree_upto in (0, 32)
+    for options in ({}, {"key": -1}, {"reverse": True}, {"key": -1, "reverse": True}, {"lookahead": 3})
+]
+
+
+@pytest.mark.parametrize(("many", "tree_upto", "options"), FORMS)
+def test_every_form_of_merge_keeps_the_order_the_ties_and_the_check(
+    many: int, tree_upto: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merging, "_TREE_UPTO", tree_upto)
+    random = Random(many)
+    by: Any = itemgetter(options["key"]) if "key" in options else None
+    options = {**options, **({"key": by} if by else {})}
+    for _ in range(30):
+        rows = [
+            [(random.randrange(6), random.randrange(6)) for _ in range(random.randrange(7))]
+            for _ in range(many)
+        ]
+        for items in rows:
+            items.sort(key=by, reverse=options.get("reverse", False))
+        given = [item for items in rows for item in items]
+        probes = [Probe(items) for items in rows]
+        # By identity: a tie is told from its neighbours by nothing else.
+        expected = sorted(given, key=by, reverse=options.get("reverse", False))
+        assert list(map(id, make_merge(*probes, **options)())) == list(map(id, expected))
+        assert [probe.pulls for probe in probes] == [len(items) + 1 for items in rows]
+        assert all(probe.opens == probe.closes == 1 for probe in probes)
+        at = random.randrange(many)
+        if len(rows[at]) > 1 and rows[at][0] != rows[at][-1] and not by:
+            rows[at].append(rows[at][0])
+            with pytest.raises(
+                ValueError, match=f"source {at} is out of order at index {len(rows[at]) - 1}: "
+            ):
+                list(make_merge(*map(Probe, rows), **options)())
+
+
+@pytest.mark.parametrize("tree_upto", [0, 32])
+@pytest.mark.parametrize("options", [{}, {"key": abs}])
+@pytest.mark.parametrize("many", [2, 3, 4, 5, 9])
+def test_every_form_of_merge_says_who_raised_and_what_was_held(
+    many: int, options: dict[str, Any], tree_upto: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merging, "_TREE_UPTO", tree_upto)
+    for bad in range(many):
+        probes = [Probe([1, 2, 3], raises_at=1 if place == bad else None) for place in range(many)]
+        got = []
+        with pytest.raises(Boom) as raised:
+            got.extend(make_merge(*probes, **options)())
+        assert got == [1] * (bad + 1)
+        assert raised.value.__notes__ == [
+            f"make_merge: raised by source {bad}; {many - 1} items held from the other sources were not given"
+        ]
+        assert all(probe.opens == probe.closes == 1 for probe in probes)
+
+
 def test_merge_counts_what_it_held_when_a_source_raised() -> None:
     it = make_merge(Probe([1, 4]), Probe([2, 3], raises_at=1), Probe([9]))()
     assert [next(it), next(it)] == [1, 2]
@@ -137,7 +198,15 @@ STREAMS: dict[str, tuple[Callable[[Iterator[Item]], Any], int]] = {
     "source_to_transform": (lambda xs: source_to_transform(lambda: xs)(()), 0),
     "make_chain": (lambda xs: make_chain(lambda: xs)(), 0),
     "make_roundrobin": (lambda xs: make_roundrobin(lambda: xs)(), 0),
-    "make_merge": (lambda xs: make_merge(lambda: xs)(), 1),
+    "make_merge": (lambda xs: make_merge(lambda: xs)(), 0),
+    "make_merge, of two": (lambda xs: make_merge(lambda: xs, as_source([Item(99)]))(), 0),
+    "make_merge, of many": (lambda xs: make_merge(*[as_source([Item(99)])] * 2, lambda: xs)(), 0),
+    "make_merge, of many, with key": (
+        lambda xs: make_merge(*[as_source([Item(99)])] * 2, lambda: xs, key=lambda x: x.n)(),
+        0,
+    ),
+    "make_merge, the last of two": (lambda xs: make_merge(as_source([]), lambda: xs)(), 0),
+    "make_merge, the last of many": (lambda xs: make_merge(*[as_source([])] * 2, lambda: xs)(), 0),
     "multicast_bounded": (lambda xs: multicast_bounded(xs, 1)[0], 0),
     "multicast of two": (
         lambda xs: (pair[0] for pair in zip(*multicast_bounded(xs, 2, maxlen=31), strict=True)),

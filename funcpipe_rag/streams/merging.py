@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
-from itertools import islice
-from operator import itemgetter, lt
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from itertools import chain, islice
+from operator import lt
 from typing import Any, Generic, SupportsIndex, TypeVar
 
 from .arguments import a_function, a_whole_number, sources as all_sources
@@ -52,9 +54,11 @@ def make_merge(
     size = a_whole_number("make_merge", "lookahead", lookahead, least=1)
 
     def run() -> Iterator[T]:
-        if size == 1:
-            return _one_by_one(sources, key, reverse, check)
-        return _in_blocks(sources, key, reverse, check, size)
+        if size > 1:
+            return _in_blocks(sources, key, reverse, check, size)
+        if len(sources) <= (_TREE_UPTO if key is None and not reverse else 2):
+            return _Tree(sources, key, reverse, check).merged()
+        return _one_by_one(sources, key, reverse, check)
 
     given = {"key": key, "reverse": reverse, "check": check, "lookahead": size}
     usual = {"key": None, "reverse": False, "check": True, "lookahead": 1}
@@ -63,94 +67,255 @@ def make_merge(
 
 
 _ENDED: Any = object()
+_TREE_UPTO = 32
+"""From so many sources on, a floor of the tree costs more than a step of a binary search in C."""
+_ELSEWHERE = nullcontext()
+"""For a merge in a tree: what the sources open is owned by the root."""
 
 
 def _one_by_one(
     sources: tuple[Source[T], ...], key: Callable[[T], Any] | None, reverse: bool, check: bool
 ) -> Iterator[T]:
-    # The heads stand sorted as (key, rank) or (key, rank, item), the next one to give at the front, or at the
-    # back with reverse. Ranks differ, so items are never compared, and ties come in the order of the sources.
-    heads: list[Any] = []
+    # The heads stand sorted as (key, rank, items, item), the next one to give at the front, or at the back with
+    # reverse. Ranks differ, so items are never compared, and ties come in the order of the sources.
+    heads: list[tuple[Any, int, Iterator[T], T]] = []
     front = -1 if reverse else 0
-    place = 0
+    rank = 0
     with Owned() as owned:
         opened = [owned.called(source) for source in sources]
         counts = [counted(it) for it in opened]
-        nexts = [it.__next__ for it, _ in counts]
         try:
-            for place, ask in enumerate(nexts):
+            for place, (items, _) in enumerate(counts):
                 rank = -place if reverse else place
-                try:
-                    item = ask()
-                except StopIteration:
-                    owned.release(opened[place])
+                for item in items:
+                    heads.append((item if key is None else key(item), rank, items, item))
+                    break
                 else:
-                    heads.append((item, rank) if key is None else (key(item), rank, item))
-            heads.sort()
-            pop = heads.pop
-            while heads:
-                head = pop(front)
-                yield head[-1] if key is not None else head[0]
-                last, rank = head[0], head[1]
-                # A negative rank counts the places from behind, so that of `reverse` must not be one.
-                place = -rank if reverse else rank
-                try:
-                    item = nexts[place]()
-                except StopIteration:
                     owned.release(opened[place])
-                    continue
-                now = item if key is None else key(item)
-                if check and (last < now if reverse else now < last):
-                    raise _out_of_order(place, counts[place][1]() - 1, now, last)
-                insort(heads, (now, rank) if key is None else (now, rank, item))
+            heads.sort()
+            pop, put = heads.pop, insort
+            while heads:
+                last, rank, items, item = pop(front)
+                yield item
+                # Not next(): a call, and an end that would have to be caught.
+                for item in items:
+                    now = item if key is None else key(item)
+                    if check and (last < now if reverse else now < last):
+                        raise _out_of_order(abs(rank), counts[abs(rank)][1]() - 1, now, last)
+                    put(heads, (now, rank, items, item))
+                    break
+                else:
+                    owned.release(opened[abs(rank)])
         except Exception as error:
             if heads:
-                error.add_note(_held("make_merge", place, len(heads)))
+                error.add_note(_held("make_merge", abs(rank), len(heads)))
             raise
 
 
-class _Block(Generic[T]):
-    """What has been read ahead from one source: its rows, each an item or a (key, item)."""
+class _Tree(Generic[T]):
+    """The same two at a time, with the heads in local variables: a third of what a sorted list costs.
 
-    __slots__ = ("count", "ended", "failure", "it", "key", "last", "place", "rows")
+    Two sources are one such merge. Some more are a tree of them, where there is neither a key nor `reverse`: to look
+    at those again on each floor would cost more than the tree saves.
+    """
+
+    def __init__(
+        self, sources: tuple[Source[T], ...], key: Callable[[T], Any] | None, reverse: bool, check: bool
+    ) -> None:
+        self.sources, self.key, self.reverse, self.check = sources, key, reverse, check
+        self.owned = Owned()
+        self.counts: dict[int, Callable[[], int]] = {}
+        """How many items each source that is open has given, by its place."""
+
+    def merged(self) -> Iterator[T]:
+        many = len(self.sources)
+        if many <= 2:
+            return self.pair(0, self.owned)
+        # Neighbours, so that ties come in the order of the sources.
+        floor: list[Iterator[T]] = [self.pair(place) for place in range(0, many, 2)]
+        while len(floor) > 2:
+            above = [_lower(left, right) for left, right in zip(floor[::2], floor[1::2], strict=False)]
+            floor = above + floor[2 * len(above) :]
+        left, right = floor
+        return _lower(left, right, self.owned)
+
+    def opened(self, place: int) -> Iterator[T]:
+        if place >= len(self.sources):
+            return iter(())
+        it = self.owned.called(self.sources[place])
+        items, self.counts[place] = counted(it)
+        return chain(items, self.closed(place, it))
+
+    def closed(self, place: int, it: Iterator[T]) -> Iterator[T]:
+        """No items: what stands behind the last one."""
+        del self.counts[place]
+        self.owned.release(it)
+        yield from ()
+
+    def pair(self, place: int, owning: AbstractContextManager[object] = _ELSEWHERE) -> Iterator[T]:
+        """The sources at `place` and behind it, merged and checked."""
+        key, reverse, check = self.key, self.reverse, self.check
+        left, right = place, place + 1
+        asked = left
+        with owning:
+            try:
+                lefts = self.opened(left)
+                a: Any = next(lefts, _ENDED)
+                ka = a if key is None or a is _ENDED else key(a)
+                asked = right
+                rights = self.opened(right)
+                b: Any = next(rights, _ENDED)
+                kb = b if key is None or b is _ENDED else key(b)
+                if a is not _ENDED and b is not _ENDED:
+                    right_first = ka < kb if reverse else kb < ka
+                    # Each side has its run, until the head of the other one comes first.
+                    while True:
+                        if not right_first:
+                            asked = left
+                            yield a
+                            for a in lefts:
+                                now = a if key is None else key(a)
+                                if check and (ka < now if reverse else now < ka):
+                                    raise self.out_of_order(left, now, ka)
+                                ka = now
+                                if ka < kb if reverse else kb < ka:
+                                    break
+                                yield a
+                            else:
+                                a = _ENDED
+                                break
+                        right_first = False
+                        asked = right
+                        yield b
+                        for b in rights:
+                            now = b if key is None else key(b)
+                            if check and (kb < now if reverse else now < kb):
+                                raise self.out_of_order(right, now, kb)
+                            kb = now
+                            if not (ka < kb if reverse else kb < ka):
+                                break
+                            yield b
+                        else:
+                            b = _ENDED
+                            break
+                # One of them has ended: the rest is the other one's.
+                asked, rest, item, last = (right, rights, b, kb) if a is _ENDED else (left, lefts, a, ka)
+                a = b = ka = kb = now = None
+                if item is not _ENDED:
+                    yield item
+                    for item in rest:
+                        now = item if key is None else key(item)
+                        if check and (last < now if reverse else now < last):
+                            raise self.out_of_order(asked, now, last)
+                        last = now
+                        yield item
+            except Exception as error:
+                # Of every other source that is open and has been asked, one item is held.
+                held = sum(count() > 0 for other, count in self.counts.items() if other != asked)
+                if held:
+                    error.add_note(_held("make_merge", asked, held))
+                raise
+
+    def out_of_order(self, place: int, now: object, last: object) -> ValueError:
+        return _out_of_order(place, self.counts[place]() - 1, now, last)
+
+
+def _lower(
+    lefts: Iterator[Any], rights: Iterator[Any], owning: AbstractContextManager[object] = _ELSEWHERE
+) -> Iterator[Any]:
+    """Two sorted streams as one."""
+    with owning:
+        a = next(lefts, _ENDED)
+        b = next(rights, _ENDED)
+        if a is not _ENDED and b is not _ENDED:
+            right_first = b < a
+            while True:
+                if not right_first:
+                    yield a
+                    for a in lefts:
+                        if b < a:
+                            break
+                        yield a
+                    else:
+                        a = _ENDED
+                        break
+                right_first = False
+                yield b
+                for b in rights:
+                    if not b < a:
+                        break
+                    yield b
+                else:
+                    b = _ENDED
+                    break
+        rest, item = (rights, b) if a is _ENDED else (lefts, a)
+        a = b = None
+        if item is not _ENDED:
+            yield item
+            del item
+            yield from rest
+
+
+class _Block(Generic[T]):
+    """What has been read ahead from one source: its items, and their keys: without a key the very same list."""
+
+    __slots__ = ("ended", "failure", "it", "items", "key", "keys", "last", "place", "read")
 
     def __init__(self, place: int, it: Iterator[T], key: Callable[[T], Any] | None) -> None:
-        self.place = place
-        self.it, self.count = counted(it)
-        self.key = key
-        self.rows: list[Any] = []
+        self.place, self.it, self.key = place, it, key
+        self.read = 0
+        self.items: list[T] = []
+        self.keys: list[Any] = self.items if key is None else []
         self.last: Any = _ENDED
         self.failure: Exception | None = None
         self.ended = False
 
-    def keys(self) -> list[Any]:
-        return self.rows if self.key is None else list(map(itemgetter(0), self.rows))
-
     def fill(self, size: int, reverse: bool, check: bool) -> None:
-        ahead = islice(self.it, size)
-        before = self.count()
+        """Read on until `size` items are held."""
+        wanted = size - len(self.items)
+        items: list[T] = []
+        keys: list[Any] = items if self.key is None else []
         try:
             # extend() keeps what came before an error.
-            if self.key is None:
-                self.rows.extend(ahead)
-            else:
-                self.rows.extend((self.key(item), item) for item in ahead)
-            self.ended = len(self.rows) < size
+            try:
+                items.extend(islice(self.it, wanted))
+            finally:
+                if self.key is not None:
+                    keys.extend(map(self.key, items))
+            self.ended = len(items) < wanted
         except Exception as error:
             self.failure = error
-        keys = self.keys()
+        del items[len(keys) :]
         if check and keys:
-            seen = keys if self.last is _ENDED else [self.last, *keys]
-            # Sorting what is in order is one comparison an item, and comparing what is the same less than that.
-            if sorted(seen, reverse=reverse) != seen:
-                steps = list(map(lt, seen, seen[1:]) if reverse else map(lt, seen[1:], seen))
-                bad = steps.index(True) + len(keys) + 1 - len(seen)
-                self.failure = _out_of_order(
-                    self.place, before + bad, keys[bad], keys[bad - 1] if bad else self.last
-                )
-                del self.rows[bad:]
-        if self.rows:
-            self.last = keys[len(self.rows) - 1]
+            bad = self.out_of_order(keys, reverse)
+            if bad is not None:
+                before = keys[bad - 1] if bad else self.last
+                self.failure = _out_of_order(self.place, self.read + bad, keys[bad], before)
+                del items[bad:]
+                del keys[bad:]
+        if keys:
+            self.last = keys[-1]
+            self.read += len(keys)
+            self.items += items
+            if self.key is not None:
+                self.keys += keys
+
+    def take(self, many: int, items: list[T], keys: list[Any]) -> None:
+        """Move the first so many to `items` and `keys`."""
+        items += self.items[:many]
+        del self.items[:many]
+        if self.key is not None:
+            keys += self.keys[:many]
+            del self.keys[:many]
+
+    def out_of_order(self, keys: list[Any], reverse: bool) -> int | None:
+        """The place of the first of `keys` that comes too late."""
+        if self.last is not _ENDED and (self.last < keys[0] if reverse else keys[0] < self.last):
+            return 0
+        # Sorting what is in order is one comparison an item, and comparing what is the same less than that.
+        if sorted(keys, reverse=reverse) == keys:
+            return None
+        return list(map(lt, keys, keys[1:]) if reverse else map(lt, keys[1:], keys)).index(True) + 1
 
 
 def _in_blocks(
@@ -162,30 +327,29 @@ def _in_blocks(
         live = [_Block(place, it, key) for place, it in enumerate(opened)]
         while live:
             for block in live:
-                if not block.rows and not block.ended and block.failure is None:
+                # The others as well, once one has to be read: what is left of a block settles little.
+                if not block.ended and block.failure is None:
                     block.fill(size, reverse, check)
-                if not block.rows and block.failure is not None:
-                    block.failure.add_note(
-                        _held("make_merge", block.place, sum(len(other.rows) for other in live))
-                    )
-                    raise block.failure
-                if not block.rows:
+                if not block.items:
+                    if block.failure is not None:
+                        held = sum(len(other.items) for other in live)
+                        block.failure.add_note(_held("make_merge", block.place, held))
+                        raise block.failure
                     owned.release(opened[block.place])
-            live = [block for block in live if block.rows]
+            live = [block for block in live if block.items]
             unread = [block for block in live if not block.ended]
-            rows: list[Any] = []
-            if unread:
-                slowest = (max if reverse else min)(unread, key=lambda block: block.last)
-                for block in live:
-                    safe = _safe(block.keys(), slowest.last, reverse, block.place <= slowest.place)
-                    rows += block.rows[:safe]
-                    del block.rows[:safe]
-            else:
-                for block in live:
-                    rows += block.rows
-                    block.rows = []
-            rows.sort(key=None if key is None else itemgetter(0), reverse=reverse)
-            yield from rows if key is None else map(itemgetter(1), rows)
+            slowest = (max if reverse else min)(unread, key=lambda block: block.last, default=None)
+            items: list[T] = []
+            keys: list[Any] = []
+            for block in live:
+                safe = len(block.items)
+                if slowest is not None:
+                    safe = _safe(block.keys, slowest.last, reverse, block.place <= slowest.place)
+                block.take(safe, items, keys)
+            # sort() asks for the keys in the order of the items, and next(keys, item) is the next one.
+            by: Any = None if key is None else partial(next, iter(keys))
+            items.sort(key=by, reverse=reverse)
+            yield from items
 
 
 def _safe(keys: list[Any], bound: Any, reverse: bool, ties: bool) -> int:
