@@ -6,7 +6,9 @@ These open their sources, so they close them. No source gives an empty stream; t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from operator import length_hint
+from types import WrapperDescriptorType
 from typing import Any, TypeVar, overload
 
 from .arguments import sources as all_sources
@@ -83,35 +85,42 @@ def make_roundrobin(*sources: Source[Any]) -> Stage[[], Iterator[Any]]:
 
     def run() -> Iterator[Any]:
         with Owned() as owned:
-            live: list[Iterator[Any]] = []
+            live: list[tuple[Iterator[Any], Iterator[Any]]] = []
             for source in sources:
                 it = owned.called(source)
-                asking = iter((it, _ENDED))
-                yield from map(next, asking)
-                if _gave_out(asking, 2) == 0:
-                    owned.release(it)
+                turns = _iterated_cheaply(it)
+                for item in turns:
+                    yield item
+                    del item
+                    live.append((it, turns))
+                    break
                 else:
-                    live.append(it)
+                    owned.release(it)
             while live:
-                # Many rounds in one row, so that a turn costs no Python step; how much of the row has been asked
-                # tells whose turn it was when somebody ended.
-                rounds = (*live * max(1, _TURNS // len(live)), _ENDED)
-                turn = last = len(rounds) - 1
-                while turn == last:
-                    asking = iter(rounds)
-                    yield from map(next, asking)
-                    turn = _gave_out(asking, len(rounds))
-                turn %= len(live)
-                owned.release(live[turn])
-                live = live[turn + 1 :] + live[:turn]
+                # Many rounds in one row; how much of the row has been asked tells whose turn it was when somebody
+                # ended.
+                row = [turns for _, turns in live] * max(1, _TURNS // len(live))
+                ended = None
+                while ended is None:
+                    asking = iter(row)
+                    for turns in asking:
+                        # Not next(): a call, and an end that would have to be caught.
+                        for item in turns:
+                            yield item
+                            del item
+                            break
+                        else:
+                            ended = (len(row) - length_hint(asking) - 1) % len(live)
+                            break
+                owned.release(live[ended][0])
+                live = live[ended + 1 :] + live[:ended]
 
     return Stage(run, "source", "make_roundrobin", *sources).made_of(*sources)
 
 
-_ENDED: Iterator[Any] = iter(())
 _TURNS = 512
 
 
-def _gave_out(asking: Iterator[object], many: int) -> int:
-    """The place, in a tuple of `many` iterators, of the one whose end ended `map(next, asking)`."""
-    return many - length_hint(asking) - 1
+def _iterated_cheaply(it: Iterator[T]) -> Iterator[T]:
+    """`it`, or a guise of it whose `__iter__`, which `for` calls at each turn, does not run Python code."""
+    return it if isinstance(getattr(type(it), "__iter__", None), WrapperDescriptorType) else islice(it, None)
