@@ -487,7 +487,7 @@ def test_a_branch_collected_in_the_middle_of_a_pull_loses_nothing() -> None:
         return collect_once_the_item_is_there
 
     def trace(frame: Any, event: str, value: Any) -> Any:
-        if (frame.f_code.co_filename, frame.f_code.co_name) != (branches.__file__, "__next__"):
+        if (frame.f_code.co_filename, frame.f_code.co_name) != (branches.__file__, "window"):
             return None
         frame.f_trace_opcodes = True
         return collect_once_the_item_is_there

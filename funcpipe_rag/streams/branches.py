@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from itertools import chain, repeat, tee
 from operator import length_hint
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
@@ -57,15 +58,14 @@ class _Stream(Generic[T]):
 
     def __init__(self, xs: Iterable[T], takes_over: bool) -> None:
         self._xs, self._takes_over = xs, takes_over
-        self._it: Iterator[T] | None = None
         self.ended = False
         self._error: BaseException | None = None
         self._raised = False
 
-    def opened(self) -> Iterator[T]:
-        """The stream's iterator; only the first pull may ask for it."""
-        self._it = iter(self._xs)
-        return self._it
+    @cached_property
+    def iterator(self) -> Iterator[T]:
+        """The stream's iterator, made by the first pull."""
+        return iter(self._xs)
 
     def fail(self, error: BaseException) -> None:
         """The stream has ended, or failed: each branch is told when it gets there."""
@@ -76,7 +76,7 @@ class _Stream(Generic[T]):
     def reading(self) -> Iterator[T]:
         """The items of the stream; an error ends them, and is remembered."""
         try:
-            yield from shielded(self.opened())
+            yield from shielded(self.iterator)
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -104,8 +104,8 @@ class _Stream(Generic[T]):
         self.ended = True
         if not self._takes_over:
             return
-        if self._it is not None:
-            close(self._it)
+        if "iterator" in self.__dict__:
+            close(self.iterator)
         elif hasattr(self._xs, "__next__"):
             close(self._xs)
 
@@ -115,72 +115,76 @@ class _Row(Generic[T]):
 
     def __init__(self, stream: _Stream[T], bound: int, overflow: Overflow) -> None:
         self.stream, self.bound, self.overflow = stream, bound, overflow
-        self.ask: Callable[[], T] = self._first
         # A tuple, made anew when one leaves: a branch may be collected in the middle of a loop over it. And the
         # queues, not the branches, so that a branch nobody else holds can go.
         self.queues: tuple[deque[T], ...] = ()
         self.places: dict[int, int] = {}
 
-    def _first(self) -> T:
-        self.ask = self.stream.opened().__next__
-        return self.ask()
-
-    def branch(self) -> _QueueBranch[T]:
-        queue: deque[T] = deque()
-        self.places[id(queue)] = len(self.queues)
-        self.queues += (queue,)
-        return _QueueBranch(self, queue)
+    def branch(self) -> _WindowBranch[T]:
+        queue = _Queue(self)
+        self.places[id(queue.items)] = len(self.queues)
+        self.queues += (queue.items,)
+        return _WindowBranch.over(queue)
 
     def leave(self, mine: deque[T]) -> None:
         self.queues = tuple(queue for queue in self.queues if queue is not mine)
         if not self.queues:
             self.stream.close()
 
-    def refusal(self, mine: deque[T], full: deque[T]) -> BufferError:
-        return BufferError(self.overflow(self.places[id(mine)], self.places[id(full)]))
 
+class _Queue(Iterator[Iterable[T]]):
+    """Gives a branch its items, in one window up to where it is refused."""
 
-class _QueueBranch(Iterator[T]):
-    __slots__ = ("__weakref__", "_mine", "_row")
+    def __init__(self, row: _Row[T]) -> None:
+        self.row = row
+        self.items: deque[T] = deque()
+        self.open = True
 
-    def __init__(self, row: _Row[T], mine: deque[T]) -> None:
-        self._row: _Row[T] | None = row
-        self._mine = mine
+    def refused(self) -> BufferError | None:
+        row = self.row
+        for queue in row.queues:
+            if len(queue) >= row.bound and not self.items and not row.stream.ended:
+                return BufferError(row.overflow(row.places[id(self.items)], row.places[id(queue)]))
+        return None
 
-    def __next__(self) -> T:
-        mine = self._mine
-        if mine:
-            return mine.popleft()
-        row = self._row
-        if row is None:
+    def __next__(self) -> Iterable[T]:
+        if not self.open:
             raise StopIteration
-        if row.stream.ended:
-            self.close()
-            raise row.stream.end()
-        queues, bound = row.queues, row.bound
-        for queue in queues:
-            if len(queue) >= bound:
-                raise row.refusal(mine, queue)
+        if self.row.stream.ended and not self.items:
+            self.revoke()
+            raise self.row.stream.end()
+        return self.window() if self.refused() is None else _Refusal(self)
+
+    def window(self) -> Iterator[T]:
+        row, stream, bound, mine = self.row, self.row.stream, self.row.bound, self.items
         try:
-            item = row.ask()
+            it = stream.iterator
         except BaseException as error:
-            row.stream.fail(error)
-        else:
-            for queue in queues:
-                if queue is not mine:
+            stream.fail(error)
+            return
+        while True:
+            if not mine:
+                queues = row.queues
+                for queue in queues:
+                    if len(queue) >= bound:
+                        return
+                if stream.ended or not self.open:
+                    return
+                try:
+                    item = next(it)
+                except BaseException as error:
+                    stream.fail(error)
+                    return
+                for queue in queues:
                     queue.append(item)
-            return item
-        self.close()
-        raise row.stream.end()
+                del item
+            yield mine.popleft()
 
-    def close(self) -> None:
-        row, self._row = self._row, None
-        if row is not None:
-            self._mine.clear()
-            row.leave(self._mine)
-
-    def __del__(self) -> None:
-        self.close()
+    def revoke(self) -> bool:
+        self.open = False
+        self.items.clear()
+        self.row.leave(self.items)
+        return False
 
 
 class _Credits(Generic[T]):
@@ -194,10 +198,7 @@ class _Credits(Generic[T]):
     def branch(self, place: int, items: Iterator[T]) -> _WindowBranch[T]:
         account = _Account(self, place, items)
         self.accounts += (account,)
-        # The account goes in as the chain's source of windows; nothing else may refer to the branch.
-        branch = cast("_WindowBranch[T]", _WindowBranch.from_iterable(account))
-        branch.account = account
-        return branch
+        return _WindowBranch.over(account)
 
     def room(self, mine: _Account[T], read: int) -> int:
         """How many items a branch that has read so many may read before it is `bound` ahead of another one."""
@@ -208,10 +209,6 @@ class _Credits(Generic[T]):
                 if other < slowest:
                     slowest = other
         return self.bound - read + slowest
-
-    def refusal(self, mine: _Account[T]) -> BufferError:
-        slowest = min((account.read(), account.place) for account in self.accounts if account is not mine)
-        return BufferError(self.overflow(mine.place, slowest[1]))
 
     def leave(self, mine: _Account[T]) -> None:
         self.accounts = tuple(account for account in self.accounts if account is not mine)
@@ -252,34 +249,64 @@ class _Account(Iterator[Iterable[T]]):
         self.credit = repeat(None, room)
         return map(_second, self.credit, self.items)
 
-    def revoke(self) -> None:
-        """Take back what credit is left: the window is over."""
+    def refused(self) -> BufferError | None:
+        credits = self.credits
+        if credits.room(self, self.read()) > 0:
+            return None
+        slowest = min((account.read(), account.place) for account in credits.accounts if account is not self)
+        return BufferError(credits.overflow(self.place, slowest[1]))
+
+    def revoke(self) -> bool:
+        # Without the credit that is left, the window is over.
         self.open = False
         deque(self.credit, maxlen=0)
         self.items = iter(())
         self.credits.leave(self)
+        return True
+
+
+class _Windows(Protocol[T_co]):
+    """What a branch reads: an iterator of windows, which are iterators of items."""
+
+    open: bool
+
+    def __iter__(self) -> Iterator[Iterable[T_co]]: ...
+
+    def __next__(self) -> Iterable[T_co]: ...
+
+    def refused(self) -> BufferError | None:
+        """What the branch is told when it may not read on."""
+
+    def revoke(self) -> bool:
+        """Take the branch out; True where the window that it is reading has still items to let go of."""
 
 
 class _Refusal(Iterator[Any]):
-    """A window without credit: BufferError, until there is some. (A chain goes on after an error of a window.)"""
+    """A window of no items: BufferError, until the branch may read on. (A chain goes on after an error of a window.)"""
 
-    def __init__(self, account: _Account[Any]) -> None:
-        self.account = account
+    def __init__(self, windows: _Windows[Any]) -> None:
+        self.windows = windows
 
     def __next__(self) -> Any:
-        account = self.account
-        if not account.open or account.credits.room(account, account.read()) > 0:
+        refused = self.windows.refused() if self.windows.open else None
+        if refused is None:
             raise StopIteration
-        raise account.credits.refusal(account)
+        raise refused
 
 
 class _WindowBranch(chain[T]):
-    account: _Account[T]
+    windows: _Windows[T]
+
+    @classmethod
+    def over(cls, windows: _Windows[T]) -> _WindowBranch[T]:
+        # Nothing but the caller may refer to the branch.
+        branch = cast("_WindowBranch[T]", cls.from_iterable(windows))
+        branch.windows = windows
+        return branch
 
     def close(self) -> None:
-        if self.account.open:
-            self.account.revoke()
-            # The chain lets go of its window, and so of the items that wait for this branch.
+        if self.windows.open and self.windows.revoke():
+            # The chain lets go of its window.
             next(self, None)
 
     def __del__(self) -> None:
