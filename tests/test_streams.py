@@ -33,6 +33,7 @@ from funcpipe_rag import (
     make_chain,
     make_merge,
     make_roundrobin,
+    make_sliding,
     multicast_bounded,
     sink,
     source,
@@ -580,6 +581,85 @@ def test_an_error_of_a_split_stream_keeps_its_cause(
         with pytest.raises(LookupError) as raised:
             next(branch)
         assert isinstance(raised.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("maxlen", [1, 1024])
+def test_a_stream_that_cannot_be_opened_tells_every_branch(maxlen: int) -> None:
+    class Shut:
+        asked = 0
+
+        def __iter__(self) -> Iterator[int]:
+            self.asked += 1
+            raise Boom("shut")
+
+    shut = Shut()
+    for branch in multicast_bounded(shut, 2, maxlen):
+        with pytest.raises(Boom, match="shut"):
+            next(branch)
+        assert list(branch) == []
+    assert shut.asked == 1
+
+
+@pytest.mark.parametrize("maxlen", [3, 1024])
+def test_a_branch_may_be_closed_by_the_stream_that_it_is_reading(maxlen: int) -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        left.close()
+        yield 1
+        yield 2
+
+    left, right = multicast_bounded(items(), 2, maxlen)
+    assert [next(right), next(right)] == [0, 1]
+    assert list(left) == []
+    assert list(right) == [2]
+
+
+@pytest.mark.parametrize("max_skew", [3, 1024])
+def test_a_fork_asks_an_ended_input_once(max_skew: int) -> None:
+    for many in (1, 2, 3):
+        probe = Probe(range(2000))
+        assert len(list(fork_lockstep(*[fmap(abs)] * many, max_skew=max_skew)(probe()))) == 2000
+        assert probe.pulls == 2001
+
+
+@pytest.mark.parametrize("max_skew", [3, 40, 1024])
+@pytest.mark.parametrize("keep", [0, 1, 2, 5])
+@pytest.mark.parametrize("short", [0, 1, 2])
+def test_a_fork_names_the_first_branch_that_ends_early(max_skew: int, keep: int, short: int) -> None:
+    stages = [fence_k(keep) if place == short else fmap(abs) for place in range(3)]
+    got = []
+    other = 1 if short == 0 else 0
+    with pytest.raises(
+        ValueError, match=rf"branch {short}, .*, ended before index {keep}, and branch {other}, "
+    ):
+        got.extend(fork_lockstep(*stages, max_skew=max_skew)(range(6)))
+    assert got == [(n, n, n) for n in range(keep)]
+    stages = [fence_k(keep) if place != short else fmap(abs) for place in range(3)]
+    first = 1 if short == 0 else 0
+    with pytest.raises(
+        ValueError, match=rf"branch {first}, .*, ended before index {keep}, and branch {short}, "
+    ):
+        list(fork_lockstep(*stages, max_skew=max_skew)(range(6)))
+
+
+@pytest.mark.parametrize("max_skew", [32, 50, 1024])
+def test_the_skew_of_a_fork_is_bounded_to_the_item(max_skew: int) -> None:
+    for ahead in (0, 1):
+        for w, fits in ((max_skew, True), (max_skew + 1, False)):
+            probe = Probe(endless=True)
+            stages: list[Any] = [fmap(abs)] * 2
+            stages[ahead] = make_sliding(w)
+            # The one that needs w items for its first output is ahead by all of them when the other has read none.
+            stream = fork2_lockstep(*stages, max_skew=max_skew)(probe())
+            if fits or ahead:
+                assert next(stream)[ahead] == tuple(range(w))
+                assert probe.pulls == w
+            else:
+                with pytest.raises(
+                    BufferError, match=f"branch 0, .* has read {max_skew} more than branch 1,"
+                ):
+                    next(stream)
+                assert probe.pulls == max_skew
 
 
 def test_a_closed_branch_lets_go_of_what_waits_for_it() -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
-from itertools import chain, repeat, tee
+from itertools import chain, islice, repeat, tee
 from operator import length_hint
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
@@ -37,35 +36,67 @@ class Branch(Protocol[T_co]):
     def close(self) -> None: ...
 
 
-def split(
-    xs: Iterable[T], many: int, bound: int, overflow: Overflow, *, takes_over: bool
-) -> tuple[Branch[T], ...]:
+def split(xs: Iterable[T], many: int, bound: int, overflow: Overflow) -> tuple[Branch[T], ...]:
     """`many` branches over `xs` that never drift more than `bound` items apart.
 
-    With `takes_over` the stream is closed with the last branch, or when it has ended.
+    The stream is closed with the last branch, or when it has ended.
     """
-    stream = _Stream(xs, takes_over)
+    stream = _Stream(xs)
     if bound < WINDOWS_FROM or many == 1:
-        row = _Row(stream, bound, overflow)
-        return tuple(row.branch() for _ in range(many))
-    items, given = counted(stream.reading())
-    credits = _Credits(stream, given, bound, overflow)
+        return _Row(stream, bound, overflow).branches(many)
+    credits = _Credits(stream, bound, overflow)
+    items, credits.given = counted(stream.reading())
     return tuple(credits.branch(place, part) for place, part in enumerate(tee(items, many)))
+
+
+def abreast(it: Iterator[T], many: int, bound: int, overflow: Overflow) -> tuple[Iterator[T], ...]:
+    """The same for branches that live and die together: none is closed before the others, or read after an error.
+
+    So there is nothing to be remembered for each of them, and the credit is theirs together.
+    """
+    if bound < WINDOWS_FROM or many == 1:
+        return _Row(_Stream(it, takes_over=False), bound, overflow).branches(many)
+    shared = _SharedCredit(it, bound, overflow)
+    parts = [counted(part) for part in tee(chain.from_iterable(shared), many)]
+    shared.counts = [count for _, count in parts]
+    return tuple(part for part, _ in parts)
+
+
+class _SharedCredit(Iterator[Iterable[T]]):
+    """Gives the branch that is ahead what it may read before it is `bound` ahead of another one, a window at a time."""
+
+    def __init__(self, it: Iterator[T], bound: int, overflow: Overflow) -> None:
+        self.it, self.bound, self.overflow = it, bound, overflow
+        self.granted = 0
+        self.counts: list[Callable[[], int]] = []
+
+    def __next__(self) -> Iterable[T]:
+        read = [count() for count in self.counts]
+        most, least = max(read), min(read)
+        if most < self.granted:
+            # The last window was not read up: the stream has ended, and is not asked again.
+            raise StopIteration
+        if most - least >= self.bound:
+            raise BufferError(self.overflow(read.index(most), read.index(least)))
+        self.granted = least + self.bound
+        return islice(self.it, self.granted - most)
 
 
 class _Stream(Generic[T]):
     """The stream that is split: opened by the first pull, read by whoever is ahead, remembered when it has failed."""
 
-    def __init__(self, xs: Iterable[T], takes_over: bool) -> None:
+    def __init__(self, xs: Iterable[T], takes_over: bool = True) -> None:
         self._xs, self._takes_over = xs, takes_over
+        self._it: Iterator[T] | None = None
         self.ended = False
         self._error: BaseException | None = None
         self._raised = False
 
-    @cached_property
-    def iterator(self) -> Iterator[T]:
-        """The stream's iterator, made by the first pull."""
-        return iter(self._xs)
+    def opened(self) -> Iterator[T]:
+        """The stream's iterator; only a pull may ask for it."""
+        if self._it is None:
+            self._it = iter(self._xs)
+        return self._it
 
     def fail(self, error: BaseException) -> None:
         """The stream has ended, or failed: each branch is told when it gets there."""
@@ -76,7 +107,7 @@ class _Stream(Generic[T]):
     def reading(self) -> Iterator[T]:
         """The items of the stream; an error ends them, and is remembered."""
         try:
-            yield from shielded(self.iterator)
+            yield from shielded(self.opened())
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -104,8 +135,8 @@ class _Stream(Generic[T]):
         self.ended = True
         if not self._takes_over:
             return
-        if "iterator" in self.__dict__:
-            close(self.iterator)
+        if self._it is not None:
+            close(self._it)
         elif hasattr(self._xs, "__next__"):
             close(self._xs)
 
@@ -120,11 +151,11 @@ class _Row(Generic[T]):
         self.queues: tuple[deque[T], ...] = ()
         self.places: dict[int, int] = {}
 
-    def branch(self) -> _WindowBranch[T]:
-        queue = _Queue(self)
-        self.places[id(queue.items)] = len(self.queues)
-        self.queues += (queue.items,)
-        return _WindowBranch.over(queue)
+    def branches(self, many: int) -> tuple[_WindowBranch[T], ...]:
+        windows = [_Queue(self) for _ in range(many)]
+        self.queues = tuple(queue.items for queue in windows)
+        self.places = {id(items): place for place, items in enumerate(self.queues)}
+        return tuple(map(_WindowBranch.over, windows))
 
     def leave(self, mine: deque[T]) -> None:
         self.queues = tuple(queue for queue in self.queues if queue is not mine)
@@ -150,18 +181,19 @@ class _Queue(Iterator[Iterable[T]]):
     def __next__(self) -> Iterable[T]:
         if not self.open:
             raise StopIteration
-        if self.row.stream.ended and not self.items:
+        stream = self.row.stream
+        if not stream.ended:
+            try:
+                stream.opened()
+            except BaseException as error:
+                stream.fail(error)
+        if stream.ended and not self.items:
             self.revoke()
-            raise self.row.stream.end()
-        return self.window() if self.refused() is None else _Refusal(self)
+            raise stream.end()
+        return self.window(stream.opened()) if self.refused() is None else _Refusal(self)
 
-    def window(self) -> Iterator[T]:
+    def window(self, it: Iterator[T]) -> Iterator[T]:
         row, stream, bound, mine = self.row, self.row.stream, self.row.bound, self.items
-        try:
-            it = stream.iterator
-        except BaseException as error:
-            stream.fail(error)
-            return
         while True:
             if not mine:
                 queues = row.queues
@@ -190,8 +222,11 @@ class _Queue(Iterator[Iterable[T]]):
 class _Credits(Generic[T]):
     """The form in windows: how far each live branch has read, and how much further it may go."""
 
-    def __init__(self, stream: _Stream[T], given: Callable[[], int], bound: int, overflow: Overflow) -> None:
-        self.stream, self.given, self.bound, self.overflow = stream, given, bound, overflow
+    given: Callable[[], int]
+    """How many items the stream has given."""
+
+    def __init__(self, stream: _Stream[T], bound: int, overflow: Overflow) -> None:
+        self.stream, self.bound, self.overflow = stream, bound, overflow
         # A tuple, made anew when one leaves: a branch may be collected in the middle of a loop over it.
         self.accounts: tuple[_Account[T], ...] = ()
 

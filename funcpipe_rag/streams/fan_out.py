@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, SupportsIndex, TypeVar
 
 from .arguments import a_function, a_whole_number
-from .branches import Branch, split
+from .branches import Branch, abreast, split
 from .counting import counted
 from .ownership import Owned, named
 from .stages import Stage
@@ -55,7 +56,7 @@ def multicast_bounded(
             f"maxlen={bound} allows; read branch {behind} first, or close it"
         )
 
-    return split(xs, many, bound, overflow, takes_over=True)
+    return split(xs, many, bound, overflow)
 
 
 def fork_lockstep(
@@ -82,7 +83,8 @@ def fork_lockstep(
     branch has read and another has not, at most `max_skew`, and one tuple; from `max_skew` 32 on up to 56 items
     more. Closing: closes its branches' iterators, last
     first, and the iterator it made of its input; one that it was handed stays open. Errors: a transform's or
-    the input's, after the tuples before it; BufferError, before the input is touched, where `max_skew` would
+    the input's, after the tuples before it (a transform that catches it has it to itself: the others find the
+    stream at its end); BufferError, before the input is touched, where `max_skew` would
     be passed; ValueError, naming branch and index, where a branch ends early or late, and for no transforms.
     """
     return _fork("fork_lockstep", transforms, max_skew)
@@ -130,27 +132,34 @@ def _fork(
         )
 
     def run(xs: Iterable[Any], /) -> Iterator[Any]:
+        ended: list[int] = []
+
+        def end(place: int) -> Iterator[Any]:
+            """No items: what stands behind a branch's last output."""
+            ended.append(place)
+            yield from ()
+
         with Owned() as owned:
-            parts = split(owned.opened(xs), len(transforms), bound, overflow, takes_over=False)
-            branches = [owned.take(part) for part in parts]
-            outputs = [counted(owned.called(t, xs)) for t, xs in zip(transforms, branches, strict=True)]
-            yield from zip(*(output for output, _ in outputs), strict=False)
+            branches = abreast(owned.opened(xs), len(transforms), bound, overflow)
+            outputs: list[Iterator[Any]] = [
+                chain(owned.called(t, owned.take(xs)), end(place))
+                for place, (t, xs) in enumerate(zip(transforms, branches, strict=True))
+            ]
+            outputs[-1], given = counted(outputs[-1])
+            yield from zip(*outputs, strict=False)
             # zip stopped at the first branch that ended. The ones before it have given one output more than the
             # others, which have not been asked.
-            given = [count() for _, count in outputs]
-            first = given.index(min(given))
+            first, index = ended[0], given()
             odd = (
                 [0]
                 if first
                 else [
-                    place
-                    for place, (output, _) in enumerate(outputs)
-                    if place and next(output, _END) is not _END
+                    place for place, output in enumerate(outputs) if place and next(output, _END) is not _END
                 ]
             )
             if odd:
                 raise ValueError(
-                    f"{where}: {branch(first)} ended before index {given[first]}, and {branch(odd[0])} did not; "
+                    f"{where}: {branch(first)} ended before index {index}, and {branch(odd[0])} did not; "
                     "lockstep branches give one output each for the same input"
                 )
 
