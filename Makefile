@@ -3,7 +3,7 @@
 #   PYTHON=python3.12   the Python to make .venv with     (default: the first one found that is 3.11 or newer)
 #   UV=                 set up with venv and pip even where uv is installed
 #   LESSON=FILE.ipynb   the notebook that make lab opens
-#   LAB_ARGS, PYTEST_ARGS, DEMO_ARGS, BUILD_ARGS, BENCH_ARGS, LOCK_ARGS   handed on to the tool
+#   LAB_ARGS, PYTEST_ARGS, DEMO_ARGS, BUILD_ARGS, BENCH_ARGS, COST_ARGS, LOCK_ARGS   handed on to the tool
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ LESSON ?= $(firstword $(wildcard notebooks/03-lazy-iteration/07-fan-in-and-fan-o
 ALLOW_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test demo check-all lint bench build lock setup clean
+.PHONY: help lab test demo check-all lint bench costs build lock setup clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,9 @@ bench: $(VENV)/.ready ## time the streams against their peers (in an environment
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check more-itertools toolz hypothesis
 	@PYTHONPATH=. .venv-peers/bin/python tests/benchmarks/bench_streams.py $(BENCH_ARGS)
 	@$(BIN)/python tests/benchmarks/bench_memory.py
+
+costs: $(VENV)/.ready ## write tests/benchmarks/COSTS.md anew: what each function costs
+	@$(BIN)/python tests/benchmarks/bench_cost.py --write $(COST_ARGS)
 
 build: $(VENV)/.ready ## write notebooks/ and progression-map.md from modules/
 	@$(BIN)/funcpipe-rag course build $(BUILD_ARGS)

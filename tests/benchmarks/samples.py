@@ -1,0 +1,203 @@
+"""How n items go through each public function of the streams: one row a function, read by the cost table and the memory tests.
+
+A row is prepared first, so that what it reads (a list, a file) is neither timed nor counted, and gives a function that
+begins the stream anew. Its own functions are C functions where they can be, so that the combinator is what is measured.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr
+from itertools import count, repeat
+from pathlib import Path
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from funcpipe_rag import streams
+from funcpipe_rag.streams import (
+    Ok,
+    Report,
+    RetryPolicy,
+    as_source,
+    batched,
+    compose,
+    ensure_contiguous,
+    error_report,
+    fdrop_while,
+    fence_k,
+    ffilter,
+    fflat_map,
+    fmap,
+    fork2_lockstep,
+    fork_lockstep,
+    ftake_while,
+    make_accumulate,
+    make_batched,
+    make_breaker,
+    make_chain,
+    make_counter,
+    make_grouped,
+    make_keyed_join,
+    make_lines_source,
+    make_merge,
+    make_merge_late,
+    make_peek,
+    make_progress,
+    make_rate_limit,
+    make_rolling_mean,
+    make_rolling_sum,
+    make_roundrobin,
+    make_router,
+    make_sampler_bernoulli,
+    make_sampler_periodic,
+    make_sampler_stable,
+    make_sliding,
+    make_tap,
+    make_text_source,
+    make_throttle,
+    make_timestamp,
+    make_walk_source,
+    multicast_bounded,
+    ok_only,
+    recover,
+    retry,
+    sink,
+    source,
+    source_to_transform,
+    split_results,
+    stage,
+    try_map,
+    until_error_rate,
+    until_n_errors,
+    values_after_w,
+)
+
+
+class Sample(NamedTuple):
+    """`prepare(n, folder)` makes what the stream reads and gives a function that begins it; `most` bounds n."""
+
+    prepare: Callable[[int, Path], Callable[[], Iterable[object]]]
+    most: int | None = None
+
+    def begin(self, n: int, folder: Path) -> Callable[[], Iterable[object]]:
+        return self.prepare(n if self.most is None else min(n, self.most), folder)
+
+
+def _items(build: Callable[[range], Iterable[object]]) -> Sample:
+    """Numbers go in."""
+    return Sample(lambda n, _: lambda: build(range(n)))
+
+
+def _sources(build: Callable[..., Callable[[], Iterable[object]]], many: int = 4) -> Sample:
+    """Sources of rising numbers go in, each with its part of them."""
+    return Sample(lambda n, _: build(*[as_source(range(at, n, many)) for at in range(many)]))
+
+
+def _results(build: Callable[[Iterable[Ok[int]]], Iterable[object]]) -> Sample:
+    return Sample(lambda n, _: lambda: build(map(Ok, range(n))))
+
+
+def _lines(n: int, folder: Path) -> Path:
+    path = folder / f"{n} lines.txt"
+    with path.open("w", encoding="ascii") as file:
+        file.writelines(f"line {at}\n" for at in range(n))
+    return path
+
+
+def _tree(n: int, folder: Path) -> Path:
+    root = folder / f"{n} files"
+    for at in range(n):
+        if at % 100 == 0:
+            (root / str(at // 100)).mkdir(parents=True)
+        (root / str(at // 100) / f"{at}.txt").touch()
+    return root
+
+
+def _quietly(xs: range) -> Iterable[object]:
+    with redirect_stderr(io.StringIO()):
+        yield from make_progress(total=len(xs))(xs)
+
+
+def _ignored(_: object) -> None:
+    pass
+
+
+SAMPLES: dict[str, Sample] = {
+    "as_source": _items(lambda xs: as_source(xs)()),
+    "batched": _items(lambda xs: batched(xs, 10)),
+    "compose": _items(compose(fmap(abs), fmap(abs))),
+    "ensure_contiguous": Sample(
+        lambda n, _: lambda: ensure_contiguous((n // 10 + 1).__rfloordiv__)(range(n))
+    ),
+    "error_report": _results(lambda results: [error_report()(results)]),
+    "fdrop_while": _items(fdrop_while((0).__gt__)),
+    "fence_k": _items(lambda xs: fence_k(len(xs))(xs)),
+    "ffilter": _items(ffilter((0).__le__)),
+    "fflat_map": _items(fflat_map(lambda x: (x,))),
+    "fmap": _items(fmap(abs)),
+    "fork2_lockstep": _items(fork2_lockstep(fmap(abs), fmap(abs))),
+    "fork_lockstep": _items(fork_lockstep(fmap(abs), fmap(abs), fmap(abs))),
+    "ftake_while": _items(ftake_while((0).__le__)),
+    "make_accumulate": _items(make_accumulate(max)),
+    "make_batched": _items(make_batched(10)),
+    "make_breaker": _items(lambda xs: map(make_breaker(failures=3, reset_after=1)(abs), xs)),
+    "make_chain": _sources(make_chain),
+    "make_counter": _items(lambda xs: make_counter()(xs)),
+    "make_grouped": _items(make_grouped((10).__rfloordiv__)),
+    "make_keyed_join": _items(make_keyed_join(abs, fmap(abs), fmap(abs))),
+    "make_lines_source": Sample(lambda n, folder: make_lines_source(_lines(n, folder), block=8192)),
+    "make_merge": _sources(make_merge),
+    "make_merge_late": _sources(lambda *sources: make_merge_late(*sources, ts=abs, lateness=10)),
+    "make_peek": _items(make_peek(3, _ignored)),
+    "make_progress": _items(_quietly),
+    "make_rate_limit": _items(
+        lambda xs: make_rate_limit(10, 10, clock=map(float, count()).__next__, sleeper=_ignored)(xs)
+    ),
+    "make_rolling_mean": _items(make_rolling_mean(10)),
+    "make_rolling_sum": _items(make_rolling_sum(10)),
+    "make_roundrobin": _sources(make_roundrobin),
+    "make_router": _items(make_router(lambda n: "abs", {"abs": abs})),
+    "make_sampler_bernoulli": _items(make_sampler_bernoulli(0.5, seed=7)),
+    "make_sampler_periodic": _items(make_sampler_periodic(2)),
+    "make_sampler_stable": _items(make_sampler_stable(0.5, key=str)),
+    "make_sliding": _items(make_sliding(5)),
+    "make_tap": _items(make_tap(_ignored)),
+    "make_text_source": Sample(lambda n, folder: make_text_source(_lines(n, folder))),
+    "make_throttle": _items(make_throttle(0, clock=repeat(0.0).__next__, sleeper=_ignored)),
+    "make_timestamp": _items(make_timestamp(clock=repeat(0.0).__next__)),
+    "make_walk_source": Sample(lambda n, folder: make_walk_source(_tree(n, folder)), most=2_000),
+    "multicast_bounded": _items(lambda xs: zip(*multicast_bounded(xs, 2), strict=True)),
+    "ok_only": _results(lambda results: ok_only(report=Report())(results)),
+    "recover": _results(recover(lambda err: Ok(0))),
+    "retry": _items(lambda xs: map(retry(RetryPolicy(attempts=3))(abs), xs)),
+    "sink": _items(lambda xs: [(as_source(xs) | sink(max))()]),
+    "source": _items(lambda xs: source(lambda: iter(xs))()),
+    "source_to_transform": _items(lambda xs: source_to_transform(as_source(xs))(())),
+    "split_results": _results(split_results(_ignored)),
+    "stage": _items(stage(lambda xs: map(abs, xs))),
+    "try_map": _items(try_map(abs)),
+    "until_error_rate": _results(until_error_rate(0.5, window=10)),
+    "until_n_errors": _results(until_n_errors(3)),
+    "values_after_w": _items(values_after_w(5)),
+}
+
+
+def public_functions() -> dict[str, FunctionType]:
+    """The public functions of the streams, by name."""
+    named: dict[str, Any] = {name: getattr(streams, name) for name in streams.__all__}
+    return {name: thing for name, thing in sorted(named.items()) if isinstance(thing, FunctionType)}
+
+
+def samples() -> dict[str, Sample]:
+    """SAMPLES, once it is sure that they are one for each public function."""
+    functions = public_functions()
+    lacking = sorted(functions.keys() - SAMPLES.keys())
+    unknown = sorted(SAMPLES.keys() - functions.keys())
+    if lacking:
+        raise LookupError(
+            f"no sample for {', '.join(lacking)}: add a row to SAMPLES in {Path(__file__).name}"
+        )
+    if unknown:
+        raise LookupError(f"SAMPLES has rows for what is no public function of streams: {', '.join(unknown)}")
+    return SAMPLES
