@@ -1,8 +1,11 @@
 """Splitting one iterator in several, with a bound on how far they may drift apart.
 
+A branch is a chain of windows: an error in a window does not end a chain, so a branch that was refused can go on.
+
 There are two forms. The plain one keeps a queue a branch and holds exactly what somebody still has to read. The one
-in windows is faster: each branch is given credit for some items at a time and spends it without a Python step.
-It stands on `itertools.tee`, which keeps items in blocks of 57, so small bounds take the plain form.
+in windows of credit is faster: a branch is granted some items at a time and spends that without a Python step; the
+branches of a fork, which live and die together, have one credit for all. This form stands on `itertools.tee`, which
+keeps items in blocks of 57, so small bounds take the plain form.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 WINDOWS_FROM = 32
-"""The bound from which on the form in windows is used."""
+"""The bound from which on credit is used."""
 
 Overflow: TypeAlias = Callable[[int, int], str]
 """The message for a branch that is ahead and one that is behind, by their places."""
@@ -220,7 +223,7 @@ class _Queue(Iterator[Iterable[T]]):
 
 
 class _Credits(Generic[T]):
-    """The form in windows: how far each live branch has read, and how much further it may go."""
+    """The form with credit: how far each live branch has read, and how much further it may go."""
 
     given: Callable[[], int]
     """How many items the stream has given."""
