@@ -29,7 +29,8 @@ def test_the_page_says_what_the_docstring_says(name: str) -> None:
     functions = samples.public_functions()
     assert ROWS[name] == cells(bench_cost.row(name, ROWS[name][1], functions)), "make costs"
     assert re.fullmatch(r"\d+(\.\d+)?", ROWS[name][1])
-    assert bench_cost.said(name, functions)["Demand"], f"{name} does not say its demand"
+    # parse_ts is the one function that takes a value and no stream.
+    assert bench_cost.said(name, functions)["Demand"] or name == "parse_ts", f"{name} does not say its demand"
 
 
 def test_what_is_said_of_another_function_is_what_that_one_says() -> None:

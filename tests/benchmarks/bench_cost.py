@@ -27,7 +27,8 @@ HEAD = """\
 # What each function costs
 
 Time is CPU time an item, as a ratio to `map(abs, ...)` over the same items: 1 is what `map` takes, 3 is three times that. Where
-the function takes another function it is given `abs`, or as little; how each one was run stands in [samples.py](samples.py).
+the function takes another function it is given `abs`, or as little; what reads a file is timed by the line. How each one was run
+stands in [samples.py](samples.py).
 A ratio says what to expect and no more: another machine or another Python moves it by a third. Demand, memory and closing are
 what the docstrings say. `make costs` writes this page anew.
 
@@ -40,7 +41,7 @@ def said(name: str, functions: dict[str, Callable[..., object]]) -> dict[str, st
     """What the docstring says of demand, memory and closing; where it points to another function, what that one says."""
     doc = " ".join((inspect.getdoc(functions[name]) or "").split())
     heading = re.compile(
-        r"\b(Class|Demand|Memory|Closing|Errors)((?:,| and) (?:demand|memory|closing|errors))*: "
+        r"\b(Class|Demand|Memory|Time|Closing|Errors)((?:,| and) (?:demand|memory|closing|errors))*: "
     )
     found = list(heading.finditer(doc))
     told = {}

@@ -22,6 +22,7 @@ from funcpipe_rag.streams import (
     as_source,
     batched,
     compose,
+    count_distinct,
     ensure_contiguous,
     error_report,
     fdrop_while,
@@ -35,16 +36,26 @@ from funcpipe_rag.streams import (
     make_accumulate,
     make_batched,
     make_breaker,
+    make_cast,
     make_chain,
     make_counter,
+    make_csv_source,
+    make_ext_filter,
     make_grouped,
+    make_jsonl_source,
     make_keyed_join,
     make_lines_source,
+    make_log_source,
     make_merge,
     make_merge_late,
+    make_ngrams,
+    make_pager_source,
     make_peek,
     make_progress,
+    make_project,
     make_rate_limit,
+    make_regex_filter,
+    make_rolling_avg_by_device,
     make_rolling_mean,
     make_rolling_sum,
     make_roundrobin,
@@ -52,14 +63,17 @@ from funcpipe_rag.streams import (
     make_sampler_bernoulli,
     make_sampler_periodic,
     make_sampler_stable,
+    make_sha256_with_size,
     make_sliding,
     make_tap,
     make_text_source,
     make_throttle,
     make_timestamp,
+    make_tokenize,
     make_walk_source,
     multicast_bounded,
     ok_only,
+    parse_ts,
     recover,
     retry,
     sink,
@@ -67,6 +81,7 @@ from funcpipe_rag.streams import (
     source_to_transform,
     split_results,
     stage,
+    topk,
     try_map,
     until_error_rate,
     until_n_errors,
@@ -94,15 +109,27 @@ def _sources(build: Callable[..., Callable[[], Iterable[object]]], many: int = 4
     return Sample(lambda n, _: build(*[as_source(range(at, n, many)) for at in range(many)]))
 
 
+def _texts(text: str, build: Callable[[Iterable[str]], Iterable[object]]) -> Sample:
+    return Sample(lambda n, _: lambda: build(repeat(text, n)))
+
+
+def _rows(build: Callable[[Iterable[dict[str, str]]], Iterable[object]]) -> Sample:
+    return Sample(lambda n, _: lambda: build(repeat({"device": "a", "value": "1"}, n)))
+
+
 def _results(build: Callable[[Iterable[Ok[int]]], Iterable[object]]) -> Sample:
     return Sample(lambda n, _: lambda: build(map(Ok, range(n))))
 
 
-def _lines(n: int, folder: Path) -> Path:
-    path = folder / f"{n} lines.txt"
-    with path.open("w", encoding="ascii") as file:
-        file.writelines(f"line {at}\n" for at in range(n))
-    return path
+def _file(line: str, read: Callable[[Path], Callable[[], Iterable[object]]]) -> Sample:
+    """A file of n lines is read, by a source in small blocks, so that few lines are many blocks."""
+
+    def prepare(n: int, folder: Path) -> Callable[[], Iterable[object]]:
+        path = folder / f"{n}.txt"
+        path.write_text(line * n, encoding="ascii")
+        return read(path)
+
+    return Sample(prepare)
 
 
 def _tree(n: int, folder: Path) -> Path:
@@ -112,6 +139,20 @@ def _tree(n: int, folder: Path) -> Path:
             (root / str(at // 100)).mkdir(parents=True)
         (root / str(at // 100) / f"{at}.txt").touch()
     return root
+
+
+def _pages(n: int, _: Path) -> Callable[[], Iterable[object]]:
+    def fetch(cursor: int | None) -> tuple[Iterable[int], int | None]:
+        page = cursor or 0
+        return range(n // 10), page + 1 if page < 9 else None
+
+    return make_pager_source(fetch)
+
+
+def _hashed(n: int, folder: Path) -> Callable[[], Iterable[object]]:
+    path = folder / "hashed.txt"
+    path.write_bytes(b"text")
+    return lambda: make_sha256_with_size()(repeat(path, n))
 
 
 def _quietly(xs: range) -> Iterable[object]:
@@ -127,6 +168,7 @@ SAMPLES: dict[str, Sample] = {
     "as_source": _items(lambda xs: as_source(xs)()),
     "batched": _items(lambda xs: batched(xs, 10)),
     "compose": _items(compose(fmap(abs), fmap(abs))),
+    "count_distinct": _items(lambda xs: [count_distinct()(map((7).__rmod__, xs))]),
     "ensure_contiguous": Sample(
         lambda n, _: lambda: ensure_contiguous((n // 10 + 1).__rfloordiv__)(range(n))
     ),
@@ -142,17 +184,29 @@ SAMPLES: dict[str, Sample] = {
     "make_accumulate": _items(make_accumulate(max)),
     "make_batched": _items(make_batched(10)),
     "make_breaker": _items(lambda xs: map(make_breaker(failures=3, reset_after=1)(abs), xs)),
+    "make_cast": _rows(make_cast({"value": int})),
     "make_chain": _sources(make_chain),
     "make_counter": _items(lambda xs: make_counter()(xs)),
+    "make_csv_source": _file("1,2\n", lambda path: make_csv_source(path, columns=["a", "b"], block=8192)),
+    "make_ext_filter": _texts("a.md", make_ext_filter(".md")),
     "make_grouped": _items(make_grouped((10).__rfloordiv__)),
+    "make_jsonl_source": _file('{"a": 1}\n', lambda path: make_jsonl_source(path, block=8192)),
     "make_keyed_join": _items(make_keyed_join(abs, fmap(abs), fmap(abs))),
-    "make_lines_source": Sample(lambda n, folder: make_lines_source(_lines(n, folder), block=8192)),
+    "make_lines_source": _file("a line\n", lambda path: make_lines_source(path, block=8192)),
+    "make_log_source": _file("a line\n", lambda path: make_log_source(path, block=8192)),
     "make_merge": _sources(make_merge),
     "make_merge_late": _sources(lambda *sources: make_merge_late(*sources, ts=abs, lateness=10)),
+    "make_ngrams": _items(make_ngrams(2)),
+    "make_pager_source": Sample(_pages),
     "make_peek": _items(make_peek(3, _ignored)),
     "make_progress": _items(_quietly),
+    "make_project": _rows(make_project("value")),
     "make_rate_limit": _items(
         lambda xs: make_rate_limit(10, 10, clock=map(float, count()).__next__, sleeper=_ignored)(xs)
+    ),
+    "make_regex_filter": _texts("GET /a 200", make_regex_filter("^GET")),
+    "make_rolling_avg_by_device": Sample(
+        lambda n, _: lambda: make_rolling_avg_by_device(10)(repeat({"device": "a", "value": 1}, n))
     ),
     "make_rolling_mean": _items(make_rolling_mean(10)),
     "make_rolling_sum": _items(make_rolling_sum(10)),
@@ -161,14 +215,17 @@ SAMPLES: dict[str, Sample] = {
     "make_sampler_bernoulli": _items(make_sampler_bernoulli(0.5, seed=7)),
     "make_sampler_periodic": _items(make_sampler_periodic(2)),
     "make_sampler_stable": _items(make_sampler_stable(0.5, key=str)),
+    "make_sha256_with_size": Sample(_hashed, most=2_000),
     "make_sliding": _items(make_sliding(5)),
     "make_tap": _items(make_tap(_ignored)),
-    "make_text_source": Sample(lambda n, folder: make_text_source(_lines(n, folder))),
+    "make_text_source": _file("a line\n", lambda path: make_text_source(path, block=8192)),
     "make_throttle": _items(make_throttle(0, clock=repeat(0.0).__next__, sleeper=_ignored)),
     "make_timestamp": _items(make_timestamp(clock=repeat(0.0).__next__)),
+    "make_tokenize": _texts("one word more", make_tokenize()),
     "make_walk_source": Sample(lambda n, folder: make_walk_source(_tree(n, folder)), most=2_000),
     "multicast_bounded": _items(lambda xs: zip(*multicast_bounded(xs, 2), strict=True)),
     "ok_only": _results(lambda results: ok_only(report=Report())(results)),
+    "parse_ts": _texts("2024-05-01T12:00:00Z", lambda texts: map(parse_ts, texts)),
     "recover": _results(recover(lambda err: Ok(0))),
     "retry": _items(lambda xs: map(retry(RetryPolicy(attempts=3))(abs), xs)),
     "sink": _items(lambda xs: [(as_source(xs) | sink(max))()]),
@@ -176,6 +233,7 @@ SAMPLES: dict[str, Sample] = {
     "source_to_transform": _items(lambda xs: source_to_transform(as_source(xs))(())),
     "split_results": _results(split_results(_ignored)),
     "stage": _items(stage(lambda xs: map(abs, xs))),
+    "topk": _items(lambda xs: [topk(3, capacity=10)(map((100).__rmod__, xs))]),
     "try_map": _items(try_map(abs)),
     "until_error_rate": _results(until_error_rate(0.5, window=10)),
     "until_n_errors": _results(until_n_errors(3)),
