@@ -24,7 +24,27 @@ from funcpipe_rag.rag import (
 from funcpipe_rag.rag.outline import Outline, headings
 from funcpipe_rag.streams import as_source
 
-raws = st.text(alphabet=st.sampled_from("ab# \t\n\r\x00\x0c\x85\ud800é\u00a0"), max_size=80)
+characters = st.text(alphabet=st.sampled_from("ab#. \t\n\r\x00\x0c\x85\ud800é\u00a0"), max_size=80)
+phrases = st.lists(
+    st.sampled_from(
+        [
+            "# A\n",
+            "## B\n",
+            "\n\n",
+            "One. ",
+            "two",
+            "e.g. ",
+            "def f():\n",
+            "@x\n",
+            "  def g(self):\n",
+            "```\n",
+            "\r\n",
+            "  ",
+        ]
+    ),
+    max_size=16,
+).map("".join)
+raws = characters | phrases
 
 
 def envs_with(*tails: str) -> st.SearchStrategy[RagEnv]:
@@ -34,7 +54,7 @@ def envs_with(*tails: str) -> st.SearchStrategy[RagEnv]:
         st.integers(1, 20),
         st.floats(0, 1),
         st.sampled_from(tails),
-        st.sampled_from(["char", "word"]),
+        st.sampled_from(["char", "word", "sentence", "markdown", "code"]),
     )
 
 
@@ -98,7 +118,7 @@ def test_chunks_go_forward_cover_everything_and_repeat_nothing_needlessly(raw: s
             assert before.start < chunk.start
             shared = clean(raw[chunk.start : before.stop])
             assert len(shared) <= env.overlap
-            assert len(shared) == env.overlap or env.boundary == "word"
+            assert len(shared) == env.overlap or env.boundary != "char"
             assert chunk.text.startswith(shared)
             rebuilt += chunk.text[len(shared) :]
         else:
@@ -132,6 +152,60 @@ def test_word_chunks_cut_no_word_that_has_a_gap_in_reach(text: str, size: int, o
         if not gap(chunk.start):
             assert chunk.start == stop
         stop = chunk.stop
+
+
+@pytest.mark.parametrize(
+    ("boundary", "text", "chunks"),
+    [
+        (
+            "sentence",
+            "It is, e.g. here. Two! Three goes on and on",
+            ["It is, e.g. here. ", "Two! Three goes on ", "and on"],
+        ),
+        ("sentence", "A long title\n\nIts text goes on", ["A long title\n\n", "Its text goes on"]),
+        ("markdown", "intro\n# A\none\n\ntwo\n## B\nx\n", ["intro\n", "# A\none\n\ntwo\n", "## B\nx\n"]),
+        ("markdown", "# Abcd\n```\n# no heading\n```\n", ["# Abcd\n```\n", "# no heading\n```\n"]),
+        (
+            "code",
+            "import a\n\n@x\ndef f():\n    y\n\nclass C:\n    z\n",
+            ["import a\n\n", "@x\ndef f():\n    y\n\n", "class C:\n    z\n"],
+        ),
+        (
+            "code",
+            "class Cls:\n    def f(): x\n    def g(): y\n",
+            ["class Cls:\n", "    def f(): x\n", "    def g(): y\n"],
+        ),
+    ],
+)
+def test_cuts_fall_where_the_text_itself_divides(boundary: str, text: str, chunks: list[str]) -> None:
+    assert [chunk.text for chunk in gen_overlapping_chunks("d", text, size=20, boundary=boundary)] == chunks  # type: ignore[arg-type]
+
+
+lines = st.text(alphabet="ab .", max_size=30)
+
+
+@pytest.mark.parametrize(("boundary", "opens"), [("markdown", "# {}\n"), ("code", "def f{}():\n")])
+@given(
+    sections=st.lists(lines, min_size=2, max_size=5),
+    place=st.integers(0, 4),
+    edited=lines,
+    size=st.integers(2, 12),
+)
+def test_an_edit_changes_only_the_chunks_of_its_section(
+    boundary: str, opens: str, sections: list[str], place: int, edited: str, size: int
+) -> None:
+    place %= len(sections)
+
+    def texts(bodies: list[str]) -> list[str]:
+        text = "".join(opens.format(n) + f" {body}\n" for n, body in enumerate(bodies))
+        return [chunk.text for chunk in chunks_of(text, RagEnv(size, size // 3, boundary=boundary))]  # type: ignore[arg-type]
+
+    after = [*sections[:place], edited, *sections[place + 1 :]]
+    head, tail = texts(sections[:place]), texts([""] * (place + 1) + sections[place + 1 :])
+    tail = tail[len(texts([""] * (place + 1))) :]
+    for now in (texts(sections), texts(after)):
+        assert now[: len(head)] == head
+        assert now[len(now) - len(tail) :] == tail
 
 
 def test_no_chunk_lies_inside_the_one_before_it() -> None:
@@ -284,7 +358,7 @@ def test_memory_does_not_grow_with_the_document() -> None:
         (lambda: RagEnv(5, 5), r"overlap must be less than chunk_size \(5\), got 5"),
         (lambda: RagEnv("5"), "chunk_size must be a whole number, got '5'"),
         (lambda: RagEnv(5, tail="cut"), 'tail must be "emit", "drop" or "pad", got \'cut\''),
-        (lambda: RagEnv(5, boundary="sentence"), 'boundary must be "char" or "word", got \'sentence\''),
+        (lambda: RagEnv(5, boundary="paragraph"), '"markdown" or "code", got'),
         (lambda: gen_overlapping_chunks("d", "", size=0), "size must be >= 1"),
         (lambda: gen_bounded_chunks([], RagEnv(5), -1), "max_chunks must be >= 0"),
         (lambda: make_multi_rag_fn(RagEnv(5), -1, []), "max_chunks must be >= 0"),

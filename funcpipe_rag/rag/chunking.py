@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, get_args
 
 from funcpipe_rag.streams import compose, fence_k, stage
 from funcpipe_rag.streams.arguments import a_whole_number
 from funcpipe_rag.streams.ownership import Owned
 
+from .boundaries import rule
 from .cleaning import text_blocks
 from .outline import Outline
 from .types import (
@@ -30,12 +31,15 @@ from .types import (
 )
 
 # Bump it when the same settings would cut otherwise: an index made by another chunker then says so.
-CHUNKER = "chunk-1"
+CHUNKER = "chunk-2"
 
 HEADING = "heading"
 """The key of a chunk's metadata that holds its headings, outermost first."""
 
 HEADING_JOINT = " > "
+
+FORMAT = "format"
+"""The key of a document's metadata that says what kind of text it is, as a file name's end: ".md", ".py"."""
 
 OnDrop = Callable[[str, int], object]
 """Told of a dropped tail: the document's id and how many characters of clean text it had."""
@@ -93,17 +97,17 @@ def gen_chunks(
 
 def gen_passages(doc: CleanDoc, env: RagEnv, on_drop: OnDrop) -> Iterator[tuple[Passage, str]]:
     """The passages of one document, each with its headings as text; as gen_chunks."""
-    outline = Outline(doc.source)
-
-    def read() -> Iterator[CleanBlock]:
-        with Owned() as owned:
-            for block in owned.called(doc.blocks):
-                outline.feed(block.text)
-                yield block
-
+    outline = Outline(doc.metadata.get(FORMAT, doc.source))
     with Owned() as owned:
         windows = gen_windows(
-            doc.doc_id, read(), env.chunk_size, env.overlap, env.tail, env.boundary, on_drop
+            doc.doc_id,
+            owned.called(doc.blocks),
+            env.chunk_size,
+            env.overlap,
+            env.tail,
+            env.boundary,
+            on_drop,
+            outline,
         )
         for passage in owned.take(windows):
             yield passage, HEADING_JOINT.join(outline.path(passage.at))
@@ -185,39 +189,78 @@ def gen_windows(
     tail: Tail,
     boundary: Boundary,
     on_drop: OnDrop,
+    outline: Outline | None = None,
 ) -> Iterator[Passage]:
-    """The windows over one document's blocks, which it takes over; see gen_chunks for what they promise."""
+    """The windows over one document's blocks, which it takes over; see gen_chunks for what they promise.
+
+    `outline` is told of the text as it is read, ahead of the windows.
+    """
+    cut, enter, sections = rule(boundary)
+    parts = None
+    if sections is not None:
+        parts = outline if outline is not None and outline.reader is sections else Outline(sections)
+    behind = 0 if boundary == "char" else 1
+    half = size // 2
     with Owned() as owned:
-        text = TextWindow(owned.take(blocks))
+        told = {id(one): one for one in (outline, parts) if one is not None}
+        text = TextWindow(owned.take(blocks), [one.feed for one in told.values()])
         start = stop = shared = 0
-        while text.reaches(stop + 1):
-            whole = text.reaches(start + size)
-            end = start + size if whole else text.end
-            # A cut needs the character behind it; where the text ends there is nothing to cut.
-            if boundary == "word" and whole and text.reaches(end + 1):
-                end = text.last_gap(max(stop, start + size // 2), end) or end
-            passage = Passage(text.between(start, end), start, text.raw(start), text.raw(end), shared)
-            if whole or tail == "emit":
+        held, begin, limit, over = "", 0, 0, False
+        while True:
+            end = start + size
+            if end + behind > limit and not over:
+                text.forget(start - LOOK_BEHIND)
+                over = not text.reaches(end + behind)
+                while parts and not over and parts.decided <= end:
+                    over = not text.reaches(text.end + 1)
+                if over and parts:
+                    parts.finish()
+                held, begin, limit = text.held, text.begin, text.end
+                if parts and not over:
+                    limit = min(limit, parts.decided)
+            if over and stop >= limit:
+                return
+            section = parts.next(start) if parts else None
+            if section is not None and section <= end:
+                last = section
+            elif over and end >= limit:
+                last = limit
+            else:
+                last = begin + cut(held, max(stop, start + half) - begin, end - begin)
+            passage = Passage(
+                held[start - begin : last - begin], start, text.raw(start), text.raw(last), shared
+            )
+            if tail == "emit" or last < limit or not over or end <= limit:
                 yield passage
             elif tail == "pad":
                 yield passage._replace(text=passage.text.ljust(size))
             else:
-                on_drop(doc_id, end - max(stop, start))
-            before = start
-            start, stop = max(end - overlap, start + 1), end
-            if boundary == "word":
-                start = text.first_gap(start, stop)
-            shared = stop - start
-            text.forget(min(before, start))
+                on_drop(doc_id, last - max(stop, start))
+            stop = last
+            if last == section:
+                start = last
+            else:
+                start = begin + enter(held, max(last - overlap, start + 1) - begin, last - begin)
+            shared = last - start
+
+
+# So many characters before a window stay, for a cut to look back at.
+LOOK_BEHIND = 16
 
 
 class TextWindow:
-    """The part of a text that a window moving over it can still reach, by places in the whole of it."""
+    """The part of a text that a window moving over it can still reach, by places in the whole of it.
 
-    def __init__(self, blocks: Iterator[CleanBlock]) -> None:
+    `held` is that part; it begins at `begin` and goes to `end`. Each block is told to `listeners` when it is read.
+    """
+
+    def __init__(
+        self, blocks: Iterator[CleanBlock], listeners: Sequence[Callable[[str], object]] = ()
+    ) -> None:
         self._blocks = blocks
-        self._held = ""
-        self._begin = 0
+        self._listeners = listeners
+        self.held = ""
+        self.begin = 0
         self.end = 0
         # Behind the place _places[i] of the clean text, the raw text is _lost[i] characters ahead.
         self._places = [0]
@@ -227,7 +270,7 @@ class TextWindow:
         """Whether the text goes at least as far as `place`; reads on until that is known."""
         if self.end >= place:
             return True
-        parts = [self._held]
+        parts = [self.held]
         for block in self._blocks:
             lost = block.start - self.end
             for at, more in block.edits:
@@ -235,47 +278,31 @@ class TextWindow:
                 self._lost.append(lost + more)
             parts.append(block.text)
             self.end += len(block.text)
+            for listener in self._listeners:
+                listener(block.text)
             if self.end >= place:
                 break
-        self._held = "".join(parts)
+        self.held = "".join(parts)
         return self.end >= place
 
     def forget(self, place: int) -> None:
         """Nobody will ask for anything before `place` again."""
         # Cutting the held text at every window would cost their product; so only when half of it is done.
-        if place - self._begin > len(self._held) // 2:
-            self._held = self._held[place - self._begin :]
-            self._begin = place
+        if place - self.begin > len(self.held) // 2:
+            self.held = self.held[place - self.begin :]
+            self.begin = place
             passed = bisect_right(self._places, place) - 1
             del self._places[:passed], self._lost[:passed]
 
     def between(self, start: int, stop: int) -> str:
         """The text between two places that have been reached and not forgotten."""
-        return self._held[start - self._begin : stop - self._begin]
+        return self.held[start - self.begin : stop - self.begin]
 
     def raw(self, place: int) -> int:
         """The raw offset of a place."""
+        if len(self._lost) == 1:
+            return place + self._lost[0]
         return place + self._lost[bisect_right(self._places, place) - 1]
-
-    def last_gap(self, after: int, until: int) -> int | None:
-        """The last place in (after, until] that is not inside a word."""
-        if self.between(until, until + 1) in _BLANKS:
-            return until
-        part = self.between(after, until)
-        gap = max(map(part.rfind, _BLANKS)) + 1
-        return after + gap if gap else None
-
-    def first_gap(self, start: int, stop: int) -> int:
-        """The first place in [start, stop] that is not inside a word, behind a blank if there is one."""
-        if start in (0, stop) or self.between(start - 1, start) in _BLANKS:
-            return start
-        part = self.between(start, stop)
-        gaps = [gap for gap in map(part.find, _BLANKS) if gap >= 0]
-        return start + min(gaps) + 1 if gaps else stop
-
-
-# Also NO-BREAK SPACE is white space to str.isspace(); but not a place to break.
-_BLANKS = " \n\t\r"
 
 
 class _Drops:

@@ -45,8 +45,8 @@ class Outline:
     Memory: the headings between the place last asked for and the end of what was fed, and one long line.
     """
 
-    def __init__(self, source: str) -> None:
-        self._read = _reader(source)
+    def __init__(self, source: str | Reader) -> None:
+        self.reader = reader_of(source) if isinstance(source, str) else source
         self._remembered: list[str] = []
         self._lines = ""
         self._at = 0
@@ -57,7 +57,7 @@ class Outline:
 
     def feed(self, text: str) -> None:
         """Take the next block of clean text."""
-        if self._read is None:
+        if self.reader is None:
             return
         if self._too_long:
             line_end = text.find("\n") + 1
@@ -67,15 +67,22 @@ class Outline:
             text, self._too_long = text[line_end:], False
         lines = self._lines + text
         whole = lines.rfind("\n") + 1
-        for heading in self._read(lines[:whole], self._remembered):
+        for heading in self.reader(lines[:whole], self._remembered):
             self._enter(heading._replace(at=self._at + heading.at))
         # A title stands above its underline, so there the last whole line is read again with the next.
-        kept = lines.rfind("\n", 0, max(0, whole - 1)) + 1 if self._read is _restructured else whole
+        kept = lines.rfind("\n", 0, max(0, whole - 1)) + 1 if self.reader is _restructured else whole
         if len(lines) - kept > 2 * LONGEST_LINE:
+            # Its beginning says all that it can say: no pattern reaches as far as what is forgotten.
+            for heading in self.reader(lines[kept:], self._remembered):
+                self._enter(heading._replace(at=self._at + kept + heading.at))
             kept = len(lines)
             self._too_long = not lines.endswith("\n")
         self._at += kept
         self._lines = lines[kept:]
+
+    def finish(self) -> None:
+        """There is no more text: its last line is whole."""
+        self.feed("\n")
 
     def _enter(self, heading: Heading) -> None:
         if heading.at <= self._last:
@@ -92,6 +99,17 @@ class Outline:
             self._paths.popleft()
         return self._paths[0][1]
 
+    @property
+    def decided(self) -> int:
+        """Up to here, all headings are known; what is fed later adds none before."""
+        return self._at
+
+    def next(self, place: int) -> int | None:
+        """Where the first heading behind a place begins, as far as is known; places may not go back."""
+        while len(self._paths) > 1 and self._paths[1][0] <= place:
+            self._paths.popleft()
+        return self._paths[1][0] if len(self._paths) > 1 else None
+
 
 def headings(source: str, text: str) -> Iterator[Heading]:
     r"""All headings of one short text.
@@ -102,16 +120,17 @@ def headings(source: str, text: str) -> Iterator[Heading]:
     >>> list(headings("a.rst", "Tee\n===\n"))
     [Heading(at=0, level=0, title='Tee')]
     """
-    reader = _reader(source)
+    reader = reader_of(source)
     return reader(text, []) if reader else iter(())
 
 
-def _reader(source: str) -> Reader | None:
+def reader_of(source: str) -> Reader | None:
+    """What finds the headings in a file of this name; None if its kind has none."""
     return _READERS.get(source[source.rfind(".") :].lower())
 
 
 # A newline in front of the indentation makes the search for it a plain scan: five times the speed of "^".
-_DEFINITION = re.compile(r"\n([ \t]*)(?:(?:async +)?def|class) +(\w+)[ \t]*[\[(:]")
+_DEFINITION = re.compile(r"\n([ \t]{0,200})(?:(?:async +)?def|class) +(\w{1,200})[ \t]*[\[(:]")
 
 
 def _python(lines: str, _: list[str]) -> Iterator[Heading]:
@@ -119,10 +138,15 @@ def _python(lines: str, _: list[str]) -> Iterator[Heading]:
         yield Heading(found.start(), len(found[1].expandtabs()) // 4, found[2])
 
 
-_MARKDOWN = re.compile(r"\n {0,3}(?:(#{1,6})[ \t]+([^\n]*?)[ \t]*#*(?=\n|$)|(```+|~~~+))")
+_MARKDOWN = re.compile(
+    rf"\n {{0,3}}(?:(#{{1,6}})[ \t]+([^\n]{{0,{LONGEST_LINE}}}?)[ \t]*#*(?=\n|$)|(```+|~~~+))"
+)
 
 
-def _markdown(lines: str, fence: list[str]) -> Iterator[Heading]:
+def markdown_headings(lines: str, fence: list[str]) -> Iterator[Heading]:
+    """The headings of a Markdown page, those in fenced code left out; `fence` remembers an open one."""
+    if not fence and "#" not in lines and "```" not in lines and "~~~" not in lines:
+        return
     for found in _MARKDOWN.finditer("\n" + lines):
         if found[3]:
             if not fence:
@@ -147,8 +171,10 @@ def _restructured(lines: str, marks: list[str]) -> Iterator[Heading]:
 
 
 _READERS: dict[str, Reader] = {
-    ".md": _markdown,
-    ".markdown": _markdown,
+    ".md": markdown_headings,
+    ".markdown": markdown_headings,
+    ".html": markdown_headings,  # what is extracted from a page has its headings in Markdown's form
+    ".htm": markdown_headings,
     ".rst": _restructured,
     ".py": _python,
 }

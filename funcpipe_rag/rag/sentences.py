@@ -40,7 +40,7 @@ def gen_sentences(text: str) -> Iterator[Sentence]:
             continue
         start = unit_start
         for end in _END.finditer(text, unit_start, unit_stop):
-            if not _ABBREVIATION.search(text, start, end.start() + 1):
+            if not ABBREVIATION.search(text, start, end.start() + 1):
                 yield from _sentence(text, start, end.start(1))
                 start = end.end()
         yield from _sentence(text, start, unit_stop)
@@ -55,7 +55,7 @@ _OPENS = re.compile(
 # A heading of Markdown and a comment of Python look alike, and neither goes on in the next line.
 _HEADING = re.compile(r"[ \t]*#+ ")
 _END = re.compile(r"[.!?](?:[\"')\]`*]*)()\s+(?=[\"'(\[*]*[A-Z0-9`])")
-_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Mr|Dr|No|Fig|resp|approx)|\b[A-Z])\.\Z")
+ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Mr|Dr|No|Fig|resp|approx)|\b[A-Z])\.\Z")
 _OPENING = re.compile(r"\s*(?:[rbuRBU]{0,2}(?:\"\"\"|''')\s*)?")
 _CLOSING = re.compile(r"\s*(?:(?:\"\"\"|''')\s*)?\Z")
 _WORD = re.compile(r"[^\W\d_]{2,}")

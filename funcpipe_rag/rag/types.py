@@ -18,7 +18,7 @@ TextStream: TypeAlias = Callable[[], Iterator[str]]
 """A text that can be opened again: every call gives its blocks from the beginning."""
 
 Tail: TypeAlias = Literal["emit", "drop", "pad"]
-Boundary: TypeAlias = Literal["char", "word"]
+Boundary: TypeAlias = Literal["char", "word", "sentence", "markdown", "code"]
 
 NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
 
@@ -103,9 +103,11 @@ class RagEnv:
     >>> RagEnv(chunk_size=512, overlap=64)
     RagEnv(chunk_size=512, overlap=64, tail='emit', boundary='char')
 
-    Consecutive chunks share `overlap` characters (with boundary "word": at most that many). `tail` says what
-    becomes of a last chunk shorter than `chunk_size`: it comes as it is, is dropped, or is filled up with
-    blanks. `boundary` says where a cut may fall: anywhere, or not inside a word.
+    Consecutive chunks share `overlap` characters (at most that many with any boundary but "char"). `tail` says
+    what becomes of a last chunk shorter than `chunk_size`: it comes as it is, is dropped, or is filled up with
+    blanks. `boundary` says what the text is taken for, and so where a cut falls if there is such a place in the
+    second half of the chunk: anywhere, between words, between sentences; "markdown" also begins a chunk at each
+    heading, and cuts between paragraphs first; "code" does so at each outermost definition of Python.
 
     >>> RagEnv(chunk_size=512, overlap=512)
     Traceback (most recent call last):
