@@ -128,7 +128,7 @@ def test_a_folder_without_documents_says_what_was_looked_for(tmp_path: Path) -> 
     (tmp_path / "docs" / "paper.pdf").write_bytes(b"%PDF")
     built = run("build", tmp_path / "docs", "--index", tmp_path / "docs.db")
     assert built.returncode == 0
-    assert "no .md .markdown .rst .txt .py files there" in built.stdout
+    assert "no .md .markdown .rst .txt .py .html .htm .csv .jsonl .ipynb files there" in built.stdout
 
 
 def test_the_next_command_can_be_pasted(docs: Path, tmp_path: Path) -> None:

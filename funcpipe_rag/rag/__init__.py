@@ -6,10 +6,12 @@ Standard library only. The command line (typer, rich) is in commands.py and is n
 from .answer import Answer, Citation, gen_answers
 from .chunking import gen_bounded_chunks, gen_chunks, gen_overlapping_chunks
 from .cleaning import clean, gen_clean_docs
+from .detecting import NotText
 from .index import Index, IndexBusy, IndexMismatch, IndexProblem, NoIndex, NotAnIndex
 from .ingest import Event, Report, build_index, gen_ingest
-from .loading import NotText, Quarantined, make_docs_source
+from .loading import make_docs_source
 from .pipeline import make_multi_rag_fn
+from .quarantine import Quarantined
 from .retrieve import Hit, QueryError, search
 from .types import Chunk, ChunkWithoutEmbedding, CleanBlock, CleanDoc, RagEnv, RawDoc, TextStream
 

@@ -19,7 +19,7 @@ from funcpipe_rag.streams.ownership import Owned
 from .chunking import HEADING_JOINT, TextWindow, as_it_is
 from .cleaning import gen_clean_blocks
 from .index import Index, content_hash
-from .loading import FileText
+from .loading import file_text
 from .outline import headings
 from .retrieve import Hit, best_passages, match_expression
 from .sentences import gen_sentences
@@ -252,7 +252,7 @@ def _in_file(index: Index, hit: Hit) -> str | None:
         return None
     try:
         with Owned() as owned:
-            text = TextWindow(owned.take(as_it_is(FileText(path, settings.get("encoding", "utf-8")))))
+            text = TextWindow(owned.take(as_it_is(file_text(path, settings.get("encoding", "utf-8")))))
             while text.end < hit.start and text.reaches(text.end + 1):
                 text.forget(min(text.end, hit.start))
             return text.between(hit.start, hit.stop) if text.reaches(hit.stop) else None

@@ -19,6 +19,7 @@ from .boundaries import rule
 from .cleaning import text_blocks
 from .outline import Outline
 from .types import (
+    FORMAT,
     Boundary,
     ChunkWithoutEmbedding,
     CleanBlock,
@@ -37,9 +38,6 @@ HEADING = "heading"
 """The key of a chunk's metadata that holds its headings, outermost first."""
 
 HEADING_JOINT = " > "
-
-FORMAT = "format"
-"""The key of a document's metadata that says what kind of text it is, as a file name's end: ".md", ".py"."""
 
 OnDrop = Callable[[str, int], object]
 """Told of a dropped tail: the document's id and how many characters of clean text it had."""

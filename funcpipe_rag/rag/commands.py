@@ -28,7 +28,8 @@ import funcpipe_rag
 from .answer import NO_ANSWER, Answer, gen_answers
 from .index import Index, IndexProblem, stored_settings
 from .ingest import Event, Report, gen_ingest
-from .loading import SUFFIXES, Quarantined, corpus_roots, make_docs_source
+from .loading import SUFFIXES, corpus_roots, make_docs_source
+from .quarantine import Quarantined
 from .retrieve import QueryError, search
 from .types import RagEnv
 
@@ -239,7 +240,7 @@ class Corpus:
                 raise Usage(f"{paths[0]}: there is no such folder or file") from None
         try:
             self.docs = make_docs_source(*paths, encoding=encoding, on_error="collect")
-            self.roots = {name: os.path.abspath(path) for name, path in corpus_roots(paths)}
+            self.roots = {root.name: os.path.abspath(root.path) for root in corpus_roots(paths)}
         except ValueError as error:
             raise Usage(str(error).removeprefix("make_docs_source: ")) from None
         self.encoding = encoding

@@ -19,7 +19,7 @@ from funcpipe_rag.streams.ownership import Owned
 from .chunking import CHUNKER, TextWindow, as_it_is, gen_passages
 from .cleaning import CLEANER, gen_clean_docs, text_blocks
 from .index import IndexProblem, NotAnIndex
-from .loading import Loaded, Quarantined, reading_failed
+from .quarantine import Loaded, Quarantined, reading_failed
 from .types import RagEnv, RawDoc
 from .writer import ChunkRow, IndexWriter
 

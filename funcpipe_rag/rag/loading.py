@@ -1,4 +1,4 @@
-"""Folders and files as documents.
+"""Folders, patterns and files as documents.
 
 A document's text is opened when it is read, so a file that turns out to be unreadable, binary or wrongly
 encoded is found there, named with its line and offset; no byte is ever dropped to make a file fit.
@@ -6,39 +6,28 @@ encoded is found there, named with its line and offset; no byte is ever dropped 
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from collections.abc import Iterable, Iterator
-from io import BufferedReader
-from typing import Any, Literal, NamedTuple, TypeAlias, overload
+from typing import Any, Literal, NamedTuple, overload
 
 from funcpipe_rag.streams import Err, Stage
-from funcpipe_rag.streams.decoding import UndecodableText
 from funcpipe_rag.streams.ownership import Owned
 from funcpipe_rag.streams.sources import make_text_source, make_walk_source
 
-from .types import RawDoc, check_name
+from .detecting import NotText, encoding_of
+from .pages import gen_page_text
+from .quarantine import Loaded, Quarantined
+from .records import gen_records
+from .types import RawDoc, TextStream, check_name
 
-SUFFIXES = (".md", ".markdown", ".rst", ".txt", ".py")
+TEXTS = (".md", ".markdown", ".rst", ".txt", ".py")
+PAGES = (".html", ".htm")
+RECORDS = (".csv", ".jsonl", ".ipynb")
+SUFFIXES = (*TEXTS, *PAGES, *RECORDS)
 
 # Folders of a working tree that hold nobody's own text.
 SKIPPED = ("__pycache__", "site-packages", "dist-packages", "node_modules")
-
-
-class Quarantined(NamedTuple):
-    """A document that cannot be read: where it is, why, and on which line (from 1) if that is known."""
-
-    source: str
-    reason: str
-    line: int | None = None
-
-
-Loaded: TypeAlias = RawDoc | Quarantined
-
-
-class NotText(ValueError):
-    """A file that holds no text, or none that says how to read it."""
 
 
 @overload
@@ -61,14 +50,16 @@ def make_docs_source(
     suffixes: Iterable[str] = SUFFIXES,
     on_error: Literal["fail", "skip", "collect"] = "fail",
 ) -> Stage[[], Iterator[Any]]:
-    """The documents below folders, and files, in the order of their names.
+    """The documents below folders, of patterns, and files, in the order of their names.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     for name in ["b.md", "a.txt", "c.png"]:
-    ...         _ = open(os.path.join(folder, name), "w").write(f"I am {name}")
-    ...     [(doc.source, "".join(doc.text())) for doc in make_docs_source(folder)()]
-    [('a.txt', 'I am a.txt'), ('b.md', 'I am b.md')]
+    ...     for name in ["b.md", "a.txt", "c.png", "d.csv"]:
+    ...         _ = open(os.path.join(folder, name), "w").write(f"I am\\n{name}\\n")
+    ...     print([doc.source for doc in make_docs_source(folder)()])
+    ...     print([doc.source for doc in make_docs_source(folder + "/*.md")()])
+    ['a.txt', 'b.md', 'd.csv#row-1']
+    ['b.md']
 
     A folder that is not there is an error when the documents are asked for.
 
@@ -77,44 +68,56 @@ def make_docs_source(
     ...
     FileNotFoundError: [Errno 2] No such file or directory: 'no/such/folder'
 
-    `source` is the path below the folder given, with "/"; of several paths, with the folder's name in front.
-    So it does not change when the corpus moves. Hidden names and the folders in SKIPPED are left out. A byte
-    order mark and a Python file's coding line say how the file is read; `encoding` goes for the others, but not
-    for one that is UTF-8 throughout: read as something else, it would be nonsense without an error.
+    `source` is the path below the folder given (or the last folder of a pattern that has no `*`), with "/"; of
+    several paths, with the folder's name in front. So it does not change when the corpus moves. A notebook's
+    cells, a table's rows and the lines of a .jsonl file are documents of their own (see gen_records); of an .html
+    page the text is taken (see gen_page_text). Hidden names and the folders in SKIPPED are left out; a file given
+    by name or pattern is read whatever its name ends in.
 
-    Class: external. Demand: a document costs no read before its text is opened. Memory: as make_walk_source.
-    Closing: nothing stays open but texts that you opened. Errors: for a folder or file that cannot be looked
-    at, OSError ("fail"), nothing ("skip"), or a Quarantined in its place ("collect"); the only path given is
-    always an OSError. A text raises OSError,
+    A byte order mark, a Python file's coding line, a page's charset and UTF-16's zero bytes say how a file is read;
+    `encoding` goes for the others, but not for one that is UTF-8 throughout: read as something else, it would be
+    nonsense without an error.
+
+    Class: external. Demand: a document costs no read before its text is opened, but a file of records is read as
+    they are asked for. Memory: as make_walk_source, and one record. Closing: nothing stays open but texts that
+    you opened. Errors: for a folder, file or record that cannot be looked at, an error ("fail"), nothing ("skip"),
+    or a Quarantined in its place ("collect"); the only path given is always an OSError. A text raises OSError,
     UndecodableText or NotText when it is read. ValueError for bad arguments, at construction.
     """
     check_name("make_docs_source", "on_error", on_error, ("fail", "skip", "collect"))
     roots = corpus_roots(paths)
     make_text_source(os.devnull, encoding=encoding)
+    endings = tuple(suffixes)
 
-    def walk(root: str, prefix: str) -> Iterator[Loaded]:
+    def walk(root: Root, prefix: str) -> Iterator[Loaded]:
         found: list[Quarantined] = []
 
         def left_out(failure: Err[str]) -> None:
             if on_error == "collect":
                 path, error = failure.item, failure.error
-                source = prefix + _relative(path, root) + ("/" if os.path.isdir(path) else "")
+                source = prefix + _relative(path, root.path) + ("/" if os.path.isdir(path) else "")
                 found.append(Quarantined(_printable(source), getattr(error, "strerror", None) or str(error)))
 
         policy: Literal["fail", "skip"] = "fail" if on_error == "fail" else "skip"
-        below = make_walk_source(root, suffixes=suffixes, skip=SKIPPED, on_error=policy, report=left_out)
+        wanted = None if root.patterns else endings
+        below = make_walk_source(root.path, suffixes=wanted, skip=SKIPPED, on_error=policy, report=left_out)
         with Owned() as owned:
             try:
                 for path in owned.called(below):
                     yield from found
                     found.clear()
-                    source = prefix + _relative(path, root)
-                    if source == _printable(source):
-                        yield RawDoc(source, FileText(path, encoding), source)
-                    elif on_error == "collect":
+                    name = _relative(path, root.path)
+                    if not root.wants(name):
+                        continue
+                    source = prefix + name
+                    if source != _printable(source):
                         yield Quarantined(_printable(source), "its name is not UTF-8")
-                    elif on_error == "fail":
-                        raise NotText(f"{_printable(path)}: its name is not UTF-8")
+                    elif name.lower().endswith(RECORDS):
+                        records = owned.take(gen_records(path, source, encoding))
+                        yield from records
+                        owned.release(records)
+                    else:
+                        yield RawDoc(source, file_text(path, encoding), source)
             except OSError as error:
                 # The root's own. A corpus of one path is not there then; one of several goes on without it.
                 if on_error == "fail" or not prefix:
@@ -125,35 +128,90 @@ def make_docs_source(
 
     def run() -> Iterator[Any]:
         with Owned() as owned:
-            for name, root in roots:
-                one = owned.take(walk(root, f"{name}/" if len(roots) > 1 else ""))
-                yield from one
+            for root in roots:
+                one = owned.take(walk(root, f"{root.name}/" if len(roots) > 1 else ""))
+                for item in one:
+                    if isinstance(item, RawDoc) or on_error == "collect":
+                        yield item
+                    elif on_error == "fail":
+                        raise NotText(f"{item.source}{f':{item.line}' if item.line else ''}: {item.reason}")
                 owned.release(one)
 
     return Stage(run, "source", "make_docs_source", *paths)
 
 
-def corpus_roots(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[str, str]]:
+class Root(NamedTuple):
+    """Where documents come from: the name they go by, a folder or file, and patterns for what is wanted of it."""
+
+    name: str
+    path: str
+    patterns: tuple[str, ...] = ()
+
+    def wants(self, name: str) -> bool:
+        """Whether a path below the folder is asked for."""
+        return not self.patterns or any(re.fullmatch(_regular(one), name) for one in self.patterns)
+
+
+def corpus_roots(paths: Iterable[str | os.PathLike[str]]) -> list[Root]:
     """Each path with the name its documents go by: the last part of its real path.
 
-    >>> [name for name, path in corpus_roots(["docs/", "src/notes"])]
-    ['docs', 'notes']
+    >>> for root in corpus_roots(["docs/", "notes/**/*.md", "notes/*.txt"]):
+    ...     root
+    Root(name='docs', path='docs/', patterns=())
+    Root(name='notes', path='notes', patterns=('**/*.md', '*.txt'))
     >>> corpus_roots(["a/docs", "b/docs"])
     Traceback (most recent call last):
     ...
     ValueError: make_docs_source: two paths are called 'docs'; give the folder above them, or rename one
     """
-    roots: dict[str, str] = {}
+    roots: dict[str, Root] = {}
     for path in paths:
-        name = os.path.basename(os.path.realpath(path))
-        if name in roots:
+        folder, pattern = _split(os.fspath(path))
+        name = os.path.basename(os.path.realpath(folder))
+        known = roots.get(name)
+        if known is None:
+            roots[name] = Root(name, folder, (pattern,) if pattern else ())
+        elif pattern and known.patterns and known.path == folder:
+            roots[name] = known._replace(patterns=(*known.patterns, pattern))
+        else:
             raise ValueError(
                 f"make_docs_source: two paths are called {name!r}; give the folder above them, or rename one"
             )
-        roots[name] = os.fspath(path)
     if not roots:
-        raise ValueError("make_docs_source: wants at least one folder or file")
-    return list(roots.items())
+        raise ValueError("make_docs_source: wants at least one folder, pattern or file")
+    return list(roots.values())
+
+
+def _split(path: str) -> tuple[str, str]:
+    """A pattern as the folder above its first wildcard, and the rest; what exists is no pattern."""
+    parts = path.replace(os.sep, "/").split("/")
+    first = next((place for place, part in enumerate(parts) if any(map(part.__contains__, "*?["))), None)
+    if first is None or os.path.exists(path):
+        return path, ""
+    return "/".join(parts[:first]) or ("/" if path.startswith("/") else "."), "/".join(parts[first:])
+
+
+def _regular(pattern: str) -> str:
+    r"""A pattern of paths as a regular expression: `*` stays in its folder, `**/` goes through any number.
+
+    >>> import re
+    >>> [bool(re.fullmatch(_regular("**/a?[0-9].*"), name)) for name in ("ab1.md", "x/y/ab2.md", "x/abc.md")]
+    [True, True, False]
+    """
+    return "".join(
+        _WILD.get(part)
+        or (f"[{part[1:-1].replace('!', '^', 1)}]" if part[0] == "[" and len(part) > 2 else re.escape(part))
+        for part in re.findall(r"\*\*/|\*\*|\*|\?|\[!?[^\]/]+\]|[^*?\[]+|\[", pattern)
+    )
+
+
+_WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+def file_text(path: str, encoding: str = "utf-8") -> TextStream:
+    """The raw text of a file that holds one document: what is written there, or the text of a page."""
+    text = FileText(path, encoding)
+    return PageText(text) if path.lower().endswith(PAGES) else text
 
 
 class FileText:
@@ -165,89 +223,27 @@ class FileText:
         self.path, self.encoding = path, encoding
 
     def __call__(self) -> Iterator[str]:
-        return make_text_source(self.path, encoding=self._found_in)()
-
-    def _found_in(self, file: BufferedReader) -> str:
-        head = file.read(4096)
-        for mark, name in _MARKS:
-            if head.startswith(mark):
-                return name
-        if self.encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
-            return self.encoding
-        controls = len(head) - len(head.translate(None, _CONTROLS))
-        if controls * 50 > len(head):
-            share = f"{100 * controls / len(head):.0f} % of its first {len(head):,} bytes"
-            raise NotText(f"not text: {share} are control bytes")
-        declared = _coding_line(head) if self.path.lower().endswith(".py") else None
-        if declared is None and codecs.lookup(self.encoding).name != "utf-8" and _is_utf8(file):
-            declared = "utf-8"
-        return declared or self.encoding
+        return make_text_source(
+            self.path, encoding=lambda file: encoding_of(file, self.path, self.encoding)
+        )()
 
     def __repr__(self) -> str:
         return f"FileText({self.path!r}, {self.encoding!r})"
 
 
-# UTF-32's little-endian mark begins with UTF-16's.
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+class PageText:
+    """The text of a page whose markup is a text, extracted anew by every call."""
 
-# What no text has: all C0 controls but backspace, tab, newline, vertical tab, form feed, return and escape.
-_CONTROLS = bytes(byte for byte in (*range(32), 127) if byte not in b"\b\t\n\v\f\r\x1b")
+    __slots__ = ("markup",)
 
-_CODING = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263
-_NO_CODE = re.compile(rb"[ \t\f]*(?:#|$)")
+    def __init__(self, markup: TextStream) -> None:
+        self.markup = markup
 
+    def __call__(self) -> Iterator[str]:
+        return gen_page_text(self.markup)
 
-def _coding_line(head: bytes) -> str | None:
-    for line in head.splitlines()[:2]:
-        found = _CODING.match(line)
-        if found:
-            name = found[1].decode("ascii", "replace")
-            try:
-                codecs.lookup(name)
-            except LookupError:
-                raise NotText(
-                    f"its coding line names {name!r}, an encoding that Python does not have"
-                ) from None
-            return name
-        if not _NO_CODE.match(line):
-            return None
-    return None
-
-
-def _is_utf8(file: BufferedReader) -> bool:
-    """Whether a file has characters beyond ASCII, all of them good UTF-8; other encodings hardly look so."""
-    file.seek(0)
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    beyond = False
-    try:
-        while data := file.read(65536):
-            beyond = beyond or not data.isascii()
-            decoder.decode(data)
-        decoder.decode(b"", True)
-    except UnicodeDecodeError:
-        return False
-    return beyond
-
-
-def reading_failed(source: str, error: Exception) -> Quarantined:
-    """The error of a text that could not be read, as data.
-
-    >>> reading_failed("a.txt", UndecodableText("docs/a.txt", 2, 7, 0xE9, "utf-8", "unexpected end of data"))
-    Quarantined(source='a.txt', reason='not utf-8: byte 0xe9 at offset 7 (unexpected end of data)', line=2)
-    >>> reading_failed("a.txt", PermissionError(13, "Permission denied"))
-    Quarantined(source='a.txt', reason='Permission denied', line=None)
-    """
-    if isinstance(error, UndecodableText):
-        return Quarantined(source, error.finding, error.line)
-    if isinstance(error, OSError):
-        return Quarantined(source, error.strerror or str(error))
-    return Quarantined(source, str(error) or type(error).__name__)
+    def __repr__(self) -> str:
+        return f"PageText({self.markup!r})"
 
 
 def _relative(path: str, root: str) -> str:

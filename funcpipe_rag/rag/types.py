@@ -20,6 +20,9 @@ TextStream: TypeAlias = Callable[[], Iterator[str]]
 Tail: TypeAlias = Literal["emit", "drop", "pad"]
 Boundary: TypeAlias = Literal["char", "word", "sentence", "markdown", "code"]
 
+FORMAT = "format"
+"""The key of a document's metadata that says what kind of text it is, as a file name's end: ".md", ".py"."""
+
 NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
 
 
