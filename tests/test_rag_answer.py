@@ -136,7 +136,7 @@ def test_a_passage_that_is_no_longer_what_was_indexed_is_never_cited(tmp_path: P
     file = tmp_path / "docs.db"
     build_index(file, [RawDoc("a", "A tee splits one stream into two.", "a.md")], ENV)
     connection = sqlite3.connect(file)
-    connection.execute("UPDATE chunk SET text = 'A tee splits one stream into ten.'")
+    connection.execute("UPDATE stored_chunk SET text = 'A tee splits one stream into ten.'")
     connection.commit()
     connection.close()
     with Index(file) as index:

@@ -49,7 +49,7 @@ def corpus(count: int, words: int = 60) -> list[RawDoc]:
 
 def ids(path: Path) -> list[bytes]:
     with Index(path) as index:
-        assert index.check() == []
+        assert list(index.check()) == []
         # FTS5's own check: the words of each passage and section are those that were indexed.
         connection = sqlite3.connect(path)
         for words in ("chunk_words", "section_words"):
@@ -465,7 +465,7 @@ def test_a_file_whose_name_means_something_to_sqlite_is_a_file(
 def test_a_damaged_index_is_named_and_not_called_interrupted(file: Path) -> None:
     build_index(file, corpus(20), ENV)
     connection = sqlite3.connect(file)
-    [(page,)] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'document'")
+    [(page,)] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'stored_document'")
     [(size,)] = connection.execute("PRAGMA page_size")
     connection.close()
     with open(file, "r+b") as raw:

@@ -6,7 +6,9 @@ Standard library only. The command line (typer, rich) is in commands.py and is n
 from .answer import Answer, Citation, gen_answers
 from .chunking import gen_bounded_chunks, gen_chunks, gen_overlapping_chunks
 from .cleaning import clean, gen_clean_docs
+from .dedup import near_dedup, structural_dedup
 from .detecting import NotText
+from .embedding import Embedder, EmbedderProblem, Vector, make_embedder
 from .index import Index, IndexBusy, IndexMismatch, IndexProblem, NoIndex, NotAnIndex
 from .ingest import Event, Report, build_index, gen_ingest
 from .loading import make_docs_source
@@ -14,6 +16,7 @@ from .pipeline import make_multi_rag_fn
 from .quarantine import Quarantined
 from .retrieve import Hit, QueryError, search
 from .types import Chunk, ChunkWithoutEmbedding, CleanBlock, CleanDoc, RagEnv, RawDoc, TextStream
+from .writer import Swept, sweep
 
 __all__ = [
     "Answer",
@@ -22,6 +25,8 @@ __all__ = [
     "Citation",
     "CleanBlock",
     "CleanDoc",
+    "Embedder",
+    "EmbedderProblem",
     "Event",
     "Hit",
     "Index",
@@ -36,7 +41,9 @@ __all__ = [
     "RagEnv",
     "RawDoc",
     "Report",
+    "Swept",
     "TextStream",
+    "Vector",
     "build_index",
     "clean",
     "gen_answers",
@@ -46,6 +53,10 @@ __all__ = [
     "gen_ingest",
     "gen_overlapping_chunks",
     "make_docs_source",
+    "make_embedder",
     "make_multi_rag_fn",
+    "near_dedup",
     "search",
+    "structural_dedup",
+    "sweep",
 ]

@@ -1,4 +1,4 @@
-"""The index on the command line: build, ask, search, status, demo.
+"""The index on the command line: build, ask, search, status, verify, gc, demo.
 
 Facts go to standard output, one a line; the progress bar and what went wrong go to standard error.
 """
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from types import FrameType
-from typing import Annotated, Any, NamedTuple, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -26,12 +26,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import funcpipe_rag
 
 from .answer import NO_ANSWER, Answer, gen_answers
-from .index import Index, IndexProblem, stored_settings
+from .embedding import EmbedderProblem, make_embedder
+from .index import BESIDE, Index, IndexProblem, stored_settings
 from .ingest import Event, Report, gen_ingest
 from .loading import SUFFIXES, corpus_roots, make_docs_source
 from .quarantine import Quarantined
 from .retrieve import QueryError, search
-from .types import RagEnv
+from .types import Boundary, RagEnv
+from .writer import sweep
 
 DONE, FAILED, USAGE, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -62,7 +64,11 @@ Question = Annotated[str, typer.Argument(metavar='"…"', help="Any text.")]
 @app.command()
 def build(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATHS…", help="Folders and files: .md .rst .txt .py")
+        list[str],
+        typer.Argument(
+            metavar="PATHS…",
+            help='Folders, files and patterns ("docs/**/*.md"): .md .rst .txt .py .html .csv .jsonl .ipynb',
+        ),
     ],
     index: IndexOption,
     encoding: Annotated[
@@ -81,7 +87,27 @@ def build(
             help=f"Characters that neighbours share, at most. [default: as the index has it, or {OVERLAP}]"
         ),
     ] = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Empty the index first.")] = False,
+    boundary: Annotated[
+        str | None,
+        typer.Option(
+            help="Where passages are cut: char, word, sentence, markdown, code. "
+            "[default: as the index has it, or word]"
+        ),
+    ] = None,
+    embedder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="Also keep a vector of each passage: model2vec:PATH_OR_ID, sentence-transformers:PATH_OR_ID, "
+            "openai:MODEL@BASE_URL, or the teaching double hash:256. [default: as the index has it, or none]",
+        ),
+    ] = None,
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild", help="Make the index anew; the old one is there until the new one is whole."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Bring an index up to date with folders and files.
@@ -95,8 +121,10 @@ def build(
         lap = overlap if overlap is not None else had.get("overlap", OVERLAP)
         if overlap is None and "overlap" not in had:
             lap = min(lap, size // 5)
-        corpus = Corpus(paths, encoding)
-        built = run_build(corpus, index, RagEnv(size, lap, boundary="word"), rebuild=rebuild, quiet=as_json)
+        env = RagEnv(size, lap, boundary=cast(Boundary, boundary or had.get("boundary", "word")))
+        spec = embedder if embedder is not None else had.get("embedder_spec")
+        corpus = Corpus(paths, encoding, spec)
+        built = run_build(corpus, index, env, rebuild=rebuild, quiet=as_json)
         if as_json:
             print_json({"index": index, **built.as_dict()})
         else:
@@ -157,7 +185,11 @@ def status(index: IndexOption, as_json: JsonOption = False) -> None:
     """What an index holds, how it was built, and what it could not read."""
     with mistakes(index), Index(index) as opened:
         counts, settings = opened.counts(), opened.settings()
-        runs = list(opened.rows("SELECT id, state, started, finished FROM run ORDER BY id DESC LIMIT 1"))
+        runs = list(
+            opened.rows(
+                "SELECT id, state, started, finished FROM run WHERE state <> 'swept' ORDER BY id DESC LIMIT 1"
+            )
+        )
         troubles = [
             Quarantined(source, reason, line)
             for source, reason, line in opened.rows(
@@ -175,8 +207,10 @@ def status(index: IndexOption, as_json: JsonOption = False) -> None:
         fact("holds", f"{amount(counts['documents'], 'document')}, {amount(counts['chunks'], 'chunk')}")
         for name, root in settings.get("roots", {}).items():
             fact("corpus", f"{name}, from {root}")
+        if settings.get("embedder_spec"):
+            fact("vectors", f"{settings['embedder_spec']}")
         cut = f"{settings['chunk_size']} characters, at most {settings['overlap']} shared"
-        fact("chunks", f"{cut}, cut at {settings['boundary']}s")
+        fact("chunks", f"{cut}, cut by {settings['boundary']}")
         for number, state, *_ in runs:
             # A run that was killed could not say so; only the next one finds out.
             how = "still running, or killed" if state == "running" else state
@@ -184,6 +218,36 @@ def status(index: IndexOption, as_json: JsonOption = False) -> None:
         if counts["stale"]:
             fact("stale", f"{amount(counts['stale'], 'document')}, kept as last read")
         tell_troubles(troubles, settings.get("encoding", "utf-8"), len(troubles))
+
+
+@app.command()
+def verify(index: IndexOption, as_json: JsonOption = False) -> None:
+    """Read all of an index and make every hash again; exit code 1 if something is wrong."""
+    with mistakes(index), Index(index) as opened:
+        found = list(opened.check())
+        counts = opened.counts()
+        if as_json:
+            print_json({"index": index, "sound": not found, "problems": found, **counts})
+        elif not found:
+            fact("sound", f"{amount(counts['documents'], 'document')}, {amount(counts['chunks'], 'chunk')}")
+        else:
+            for problem in found[:LISTED]:
+                fact("problem", problem)
+            if len(found) > LISTED:
+                fact("", f"and {len(found) - LISTED:,} more")
+            fact("next", f"funcpipe-rag build PATHS… --index {shlex.quote(index)} --rebuild")
+        raise typer.Exit(FAILED if found else DONE)
+
+
+@app.command()
+def gc(index: IndexOption, as_json: JsonOption = False) -> None:
+    """Give back the space of what nobody asks for any more: old vectors, traces of builds that were killed."""
+    with mistakes(index):
+        swept = sweep(index)
+        if as_json:
+            print_json({"index": index, **swept._asdict()})
+            return
+        fact("freed", f"{amount(swept.vectors, 'vector')}, {megabytes(swept.bytes)}")
 
 
 DEMO_QUESTIONS = (
@@ -229,25 +293,33 @@ def demo(
 class Corpus:
     """The folders and files of a build, by name."""
 
-    def __init__(self, paths: list[str], encoding: str) -> None:
+    def __init__(self, paths: list[str], encoding: str, embedder: str | None = None) -> None:
         for path in paths:
             if not path:
                 raise Usage("PATHS has an empty path; give folders and files")
-        if not any(map(os.path.exists, paths)):
-            try:
-                os.stat(paths[0])
-            except FileNotFoundError:
-                raise Usage(f"{paths[0]}: there is no such folder or file") from None
         try:
+            roots = corpus_roots(paths)
             self.docs = make_docs_source(*paths, encoding=encoding, on_error="collect")
-            self.roots = {root.name: os.path.abspath(root.path) for root in corpus_roots(paths)}
         except ValueError as error:
             raise Usage(str(error).removeprefix("make_docs_source: ")) from None
+        if not any(os.path.exists(root.path) for root in roots):
+            try:
+                os.stat(roots[0].path)
+            except FileNotFoundError:
+                raise Usage(f"{roots[0].path}: there is no such folder or file") from None
+        self.roots = {root.name: os.path.abspath(root.path) for root in roots}
         self.encoding = encoding
+        self.spec = embedder
+        self.embedder = None if embedder is None else make_embedder(embedder)
 
     def settings(self) -> dict[str, Any]:
-        """What the index keeps of where its documents came from."""
-        return {"corpus": sorted(self.roots), "roots": self.roots, "encoding": self.encoding}
+        """What the index keeps of where its documents came from, and of where the embedder is."""
+        return {
+            "corpus": sorted(self.roots),
+            "roots": self.roots,
+            "encoding": self.encoding,
+            "embedder_spec": self.spec,
+        }
 
 
 class Built(NamedTuple):
@@ -296,6 +368,7 @@ def run_build(
             index,
             corpus.docs(),
             env,
+            embedder=corpus.embedder,
             rebuild=rebuild,
             settings=corpus.settings(),
             stop=lambda: bool(stop),
@@ -370,7 +443,10 @@ def tell(built: Built, index: str, encoding: str, *, listed: int = LISTED, next_
             fact(kind, amount(count, "document") + kept)
     tell_troubles(built.quarantine, encoding, listed)
     if built.interrupted:
-        fact("stopped", "what is indexed stays; the same command goes on from here")
+        if os.path.exists(index + BESIDE):
+            fact("stopped", "the index is as it was; the same command goes on with the new one from here")
+        else:
+            fact("stopped", "what is indexed stays; the same command goes on from here")
     elif not built.seen:
         fact("note", f"no {' '.join(SUFFIXES)} files there; other kinds are not read")
     elif next_step and built.holds:
@@ -417,7 +493,7 @@ def mistakes(index: str) -> Iterator[None]:
         yield
     except (Usage, QueryError) as error:
         give_up(str(error), USAGE)
-    except IndexProblem as error:
+    except (IndexProblem, EmbedderProblem) as error:
         give_up(str(error), FAILED)
     except ValueError as error:
         give_up(str(error), USAGE)

@@ -9,17 +9,23 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote
 
-SCHEMA = 1
+from .cleaning import clean
+from .embedding import Vector
+
+SCHEMA = 2
 
 # Says in the file's header whose it is ("FPRG"), so that nobody else's database is ever written to.
 APPLICATION = 0x46505247
 
+# What is stored has a state, and the views that queries read show what is ready: a document that takes several
+# transactions to write, or to remove, is there whole or not at all.
 TABLES = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE run (
@@ -29,54 +35,84 @@ CREATE TABLE run (
     finished REAL,
     counts TEXT NOT NULL DEFAULT '{}'
 );
-CREATE TABLE document (
+CREATE TABLE stored_document (
     id INTEGER PRIMARY KEY,
-    source TEXT NOT NULL UNIQUE,
+    source TEXT NOT NULL,
     hash BLOB NOT NULL,               -- of the raw text
     characters INTEGER NOT NULL,      -- of raw text
     chunks INTEGER NOT NULL,
     metadata TEXT NOT NULL,
-    stale TEXT                        -- why a later run could not read it, if so
+    stale TEXT,                       -- why a later run could not read it, if so
+    state TEXT NOT NULL               -- ready, arriving, leaving
 );
-CREATE TABLE section (
+CREATE UNIQUE INDEX document_source ON stored_document(source) WHERE state = 'ready';
+CREATE INDEX document_unready ON stored_document(state) WHERE state <> 'ready';
+CREATE TABLE stored_section (
     id INTEGER PRIMARY KEY,
-    document INTEGER NOT NULL REFERENCES document(id)
+    document INTEGER NOT NULL
 );
-CREATE TABLE chunk (
+CREATE TABLE stored_chunk (
     id INTEGER PRIMARY KEY,           -- a document's chunks have consecutive ids
-    chunk_id BLOB NOT NULL UNIQUE,
-    document INTEGER NOT NULL REFERENCES document(id),
-    section INTEGER NOT NULL REFERENCES section(id),
+    chunk_id BLOB NOT NULL,
+    document INTEGER NOT NULL,
+    section INTEGER NOT NULL,
     ordinal INTEGER NOT NULL,
     start INTEGER NOT NULL,           -- code points into the raw text
     stop INTEGER NOT NULL,
     shared INTEGER NOT NULL,          -- leading characters of text that the chunk before has too
     heading TEXT NOT NULL,
     text TEXT NOT NULL,
+    text_hash BLOB NOT NULL,
     raw TEXT,                         -- the raw slice, where it differs from the text
     raw_hash BLOB NOT NULL
 );
-CREATE INDEX chunk_document ON chunk(document, ordinal);
-CREATE INDEX section_document ON section(document);
+CREATE INDEX chunk_document ON stored_chunk(document, section, ordinal);
+CREATE INDEX section_document ON stored_section(document);
+CREATE TABLE vector (
+    embedder TEXT NOT NULL,           -- its fingerprint
+    text_hash BLOB NOT NULL,
+    numbers BLOB NOT NULL,            -- float32, in this machine's byte order
+    PRIMARY KEY (embedder, text_hash)
+) WITHOUT ROWID;
+CREATE TABLE staged_chunk (           -- of a document too large for one transaction, until all of it is here
+    ordinal INTEGER PRIMARY KEY,
+    start INTEGER NOT NULL,
+    stop INTEGER NOT NULL,
+    shared INTEGER NOT NULL,
+    heading TEXT NOT NULL,
+    text TEXT NOT NULL,
+    raw TEXT NOT NULL
+);
 CREATE TABLE quarantine (
     source TEXT PRIMARY KEY,
     reason TEXT NOT NULL,
     line INTEGER,
     run INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE VIEW document AS
+    SELECT id, source, hash, characters, chunks, metadata, stale FROM stored_document WHERE state = 'ready';
+CREATE VIEW section AS
+    SELECT stored_section.* FROM stored_section JOIN document ON document.id = stored_section.document;
+CREATE VIEW chunk AS
+    SELECT stored_chunk.* FROM stored_chunk JOIN document ON document.id = stored_chunk.document;
 CREATE VIEW chunk_view AS
-    SELECT chunk.id AS id, document.source || ' ' || heading AS header, text AS body
-    FROM chunk JOIN document ON document.id = chunk.document;
+    SELECT stored_chunk.id AS id, stored_document.source || ' ' || heading AS header, text AS body
+    FROM stored_chunk JOIN stored_document ON stored_document.id = stored_chunk.document;
 CREATE VIEW section_view AS
-    SELECT section.id AS id, source AS header,
+    SELECT stored_section.id AS id, source AS header,
            (SELECT group_concat(substr(text, shared + 1), '')
-            FROM (SELECT text, shared FROM chunk WHERE chunk.section = section.id ORDER BY ordinal)) AS body
-    FROM section JOIN document ON document.id = section.document;
+            FROM (SELECT text, shared FROM stored_chunk
+                  WHERE stored_chunk.document = stored_section.document AND section = stored_section.id
+                  ORDER BY ordinal)) AS body
+    FROM stored_section JOIN stored_document ON stored_document.id = stored_section.document;
 CREATE VIRTUAL TABLE chunk_words USING fts5(
     header, body, content='chunk_view', content_rowid='id', tokenize='porter unicode61');
 CREATE VIRTUAL TABLE section_words USING fts5(
     header, body, content='section_view', content_rowid='id', tokenize='porter unicode61');
 """
+
+# Where a rebuild is made, beside the index that it will replace.
+BESIDE = ".rebuild"
 
 
 class IndexProblem(Exception):
@@ -180,23 +216,109 @@ class Index:
         """The ids of all chunks, in their own order."""
         return (row[0] for row in self.rows("SELECT chunk_id FROM chunk ORDER BY chunk_id"))
 
-    def check(self) -> list[str]:
-        """What is wrong with the file, found by reading all of it; empty if nothing is."""
-        found = [str(row[0]) for row in self.rows("PRAGMA integrity_check") if row[0] != "ok"]
-        found += [
-            f"document {source}: {counted} chunks, wants {wanted}"
-            for source, wanted, counted in self.rows(
-                "SELECT source, chunks, (SELECT count(*) FROM chunk WHERE document = document.id) "
-                "FROM document"
-            )
-            if counted != wanted
-        ]
-        for words, things in (("chunk_words", "chunk"), ("section_words", "section")):
-            [(indexed,)] = self.rows(f"SELECT count(*) FROM {words}_docsize")
-            [(stored,)] = self.rows(f"SELECT count(*) FROM {things}")
-            if indexed != stored:
-                found.append(f"full text of {indexed} {things}s, wants {stored}")
-        return found
+    def check(self) -> Iterator[str]:
+        """What is wrong with the file, found by reading all of it and making every hash again; nothing if it is sound."""
+        for (found,) in self.rows("PRAGMA integrity_check"):
+            if found != "ok":
+                yield str(found)
+        with self.snapshot():
+            yield from self._check_counts()
+            yield from self._check_chunks()
+            yield from self._check_vectors()
+        yield from self._check_words()
+
+    def _check_words(self) -> Iterator[str]:
+        # FTS5 compares its words with the texts only for who may write.
+        address = reading_address(self.path).replace("?mode=ro", "?mode=rw")
+        for words in ("chunk_words", "section_words"):
+            try:
+                with closing(
+                    sqlite3.connect(address, uri=True, timeout=1, isolation_level=None)
+                ) as connection:
+                    connection.execute(f"INSERT INTO {words} ({words}, rank) VALUES ('integrity-check', 1)")
+            except sqlite3.OperationalError:
+                return
+            except sqlite3.DatabaseError as error:
+                yield f"the full text in {words} is not that of the index ({error})"
+
+    def _check_counts(self) -> Iterator[str]:
+        for source, wanted, counted in self.rows(
+            "SELECT source, chunks, (SELECT count(*) FROM stored_chunk WHERE document = document.id) FROM document"
+        ):
+            if counted != wanted:
+                yield f"{source}: has {counted} chunks, wants {wanted}"
+        for words, things in (("chunk_words", "stored_chunk"), ("section_words", "stored_section")):
+            for one, in_, other in (
+                (things, "not in the full text", f"{words}_docsize"),
+                (f"{words}_docsize", "only in the full text", things),
+            ):
+                [(lost,)] = self.rows(f"SELECT count(*) FROM {one} WHERE id NOT IN (SELECT id FROM {other})")
+                if lost:
+                    yield f"{lost} {things.removeprefix('stored_')}s are {in_}"
+        [(strays,)] = self.rows(
+            "SELECT count(*) FROM stored_chunk WHERE document NOT IN (SELECT id FROM stored_document)"
+        )
+        if strays:
+            yield f"{strays} chunks belong to no document"
+
+    def _check_chunks(self) -> Iterator[str]:
+        settings = self.settings()
+        padded = settings["chunk_size"] if settings.get("tail") == "pad" else 0
+        document, reached, ordinal = -1, 0, 0
+        for id_, source, made, number, start, stop, text, text_hash, raw, raw_hash in self.rows(
+            "SELECT document.id, source, chunk_id, ordinal, start, stop, text, text_hash, coalesce(raw, text), raw_hash "
+            "FROM stored_chunk JOIN document ON document.id = stored_chunk.document ORDER BY stored_chunk.document, section, ordinal"
+        ):
+            if id_ != document:
+                document, reached, ordinal = id_, 0, 0
+            where = f"{source}:{start}-{stop}"
+            if content_hash(text) != text_hash or content_hash(raw) != raw_hash:
+                yield f"{where}: its text is not what was written"
+            elif chunk_id(source, start, text_hash) != made:
+                yield f"{where}: its id is not that of its text"
+            elif text not in (clean(raw), clean(raw).ljust(padded)):
+                yield f"{where}: its text is not its raw text, cleaned"
+            if number != ordinal or start > reached or stop <= start:
+                yield f"{where}: it does not follow the chunk before it"
+            reached, ordinal = stop, ordinal + 1
+
+    def _check_vectors(self) -> Iterator[str]:
+        embedder = self.settings().get("embedder")
+        if embedder is None:
+            return
+        [(without, lengths)] = self.rows(
+            "SELECT count(*) - count(numbers), count(DISTINCT length(numbers)) FROM chunk "
+            "LEFT JOIN vector ON vector.embedder = ? AND vector.text_hash = chunk.text_hash",
+            (embedder,),
+        )
+        if without:
+            yield f"{without} chunks have no vector"
+        if lengths > 1:
+            yield f"vectors have {lengths} different lengths"
+
+    def vector(self, chunk_id: bytes) -> Vector | None:
+        """The vector of a chunk; None if the index was built without an embedder."""
+        for (numbers,) in self.rows(
+            "SELECT numbers FROM chunk JOIN vector ON vector.text_hash = chunk.text_hash "
+            "AND vector.embedder = (SELECT json_extract(value, '$') FROM setting WHERE name = 'embedder') "
+            "WHERE chunk_id = ?",
+            (chunk_id,),
+        ):
+            vector: Vector = array("f")
+            vector.frombytes(numbers)
+            return vector
+        return None
+
+
+def chunk_id(source: str, start: int, text_hash: bytes) -> bytes:
+    """The id of a chunk: where it is from and what it says, 16 bytes.
+
+    >>> chunk_id("a.md", 0, content_hash("abc")) == chunk_id("a.md", 0, content_hash("abc"))
+    True
+    >>> chunk_id("a.md", 1, content_hash("abc")) == chunk_id("a.md", 0, content_hash("abc"))
+    False
+    """
+    return blake2b(f"{source}\0{start}\0".encode() + text_hash, digest_size=16).digest()
 
 
 def stored_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -222,8 +344,13 @@ def refuse_no_file(path: str) -> None:
             pass
 
 
+def reading_address(path: str) -> str:
+    """The address by which SQLite opens a file for reading and makes none."""
+    return f"file:{quote(os.path.abspath(path))}?mode=ro"
+
+
 def _reading(path: str) -> sqlite3.Connection:
-    address = f"file:{quote(os.path.abspath(path))}?mode=ro"
+    address = reading_address(path)
     connection = sqlite3.connect(address, uri=True, isolation_level=None)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

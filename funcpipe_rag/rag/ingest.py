@@ -10,24 +10,28 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from hashlib import blake2b
+from itertools import chain, islice
 from time import monotonic, time
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from funcpipe_rag.streams import batched
 from funcpipe_rag.streams.ownership import Owned
 
 from .chunking import CHUNKER, TextWindow, as_it_is, gen_passages
 from .cleaning import CLEANER, gen_clean_docs, text_blocks
+from .embedding import Embedder, EmbedderProblem, Vector, gen_vectors
 from .index import IndexProblem, NotAnIndex
 from .quarantine import Loaded, Quarantined, reading_failed
 from .types import RagEnv, RawDoc
-from .writer import ChunkRow, IndexWriter
+from .writer import GROUP_CHUNKS, LARGE, ChunkRow, IndexWriter, rebuild_beside, take_place
 
 # A text up to this many characters is read once and kept; a longer one is read again as it is cut.
 KEPT = 1 << 20
 
-# A group of documents is committed when it has this many chunks or is this many seconds old.
-GROUP_CHUNKS = 512
+# A group of documents is committed when it has GROUP_CHUNKS chunks or GROUP_EVENTS documents, or is this old.
+GROUP_EVENTS = 1000
 GROUP_SECONDS = 1.0
 
 Kind: TypeAlias = Literal["indexed", "unchanged", "quarantined", "removed"]
@@ -106,6 +110,7 @@ def gen_ingest(
     docs: Iterable[Loaded],
     env: RagEnv,
     *,
+    embedder: Embedder | None = None,
     rebuild: bool = False,
     settings: Mapping[str, Any] | None = None,
     patience: float = 1.0,
@@ -123,68 +128,50 @@ def gen_ingest(
     ('indexed', 'a.txt', 2, '')
     ('quarantined', 'b.txt', 0, 'Permission denied')
 
-    `rebuild` empties an index of ours first. `settings` are stored with the index; one that differs from what
-    is stored there is an IndexMismatch. `patience` is how many seconds to wait for another writer. `stop` is
-    asked after each document; when it says so, the build ends there as if it had been closed.
+    `embedder` makes a vector of each text that has none yet. `rebuild` makes a new index of ours beside the old one,
+    which it replaces when `docs` has been read to its end; stopped before, the same call goes on with it. `settings`
+    are stored with the index; one that differs from what is stored there is an IndexMismatch. `patience` is how many
+    seconds to wait for another writer. `stop` is asked after each document; when it says so, the build ends there
+    as if it had been closed.
 
-    Demand: one document at a time; events come in groups, when a group is committed (512 chunks or a
-    second). Memory: one document up to 1 Mi characters, or a window over a longer one; one group of events.
-    Closing, and any error: commits the documents that are whole, removes nothing. Errors: IndexProblem; a
-    text's OSError, UndecodableText, NotText or lone surrogate is an event, other errors pass through.
+    Demand: one document at a time; events come in groups, when a group is committed (512 chunks or a second).
+    Memory: one document up to 1 Mi characters and 4,096 chunks, or a window over a larger one; one group of chunks.
+    Closing, and any error but the embedder's: commits the documents that are whole, removes nothing. Errors:
+    IndexProblem; EmbedderProblem, with the vectors kept that were made; a text's OSError, UndecodableText, NotText
+    or lone surrogate is an event, other errors pass through.
     """
-    writer = IndexWriter(
-        path, {**fingerprint(env), **(settings or {})}, rebuild=rebuild, patience=patience, now=time()
-    )
-    report = Report()
+    known = {**fingerprint(env), "embedder": embedder and embedder.fingerprint, **(settings or {})}
+    name = os.fspath(path)
+    at, first_run = rebuild_beside(name, known, patience) if rebuild else (name, 1)
+    writer = IndexWriter(at, known, patience=patience, now=time(), first_run=first_run)
+    if at != name:
+        writer.borrow(name)
+    group = _Group(writer, embedder, clock)
     state = "failed"
-    waiting: list[Event] = []
-    chunks = 0
-    begun = 0.0
-
-    def grouped() -> IndexWriter:
-        nonlocal begun
-        if not writer.in_group:
-            begun = clock()
-            writer.begin()
-        return writer
-
-    def told() -> Iterator[Event]:
-        nonlocal chunks, report
-        if writer.in_group:
-            writer.commit()
-        chunks = 0
-        events = waiting[:]
-        waiting.clear()
-        for event in events:
-            report = report.plus(event)
-        yield from events
-
     try:
         with Owned() as owned:
             for item in owned.opened(docs):
-                read = _read(item)
-                if isinstance(read, _Read) and read.long:
-                    yield from told()  # a long document is a group of its own
-                event = _written(read, env, writer, grouped)
-                waiting.append(event)
-                chunks += event.chunks
-                if not writer.in_group or chunks >= GROUP_CHUNKS or clock() - begun >= GROUP_SECONDS:
-                    yield from told()
+                yield from _taken(_read(item), env, group)
                 if stop():
                     state = "interrupted"
                     break
-            yield from told()
+            yield from group.told()
             if state == "interrupted":
                 return
-            for document, source in writer.vanished():
-                grouped().remove(document)
-                waiting.append(Event("removed", source))
-                if len(waiting) >= 100:
-                    yield from told()
-            yield from told()
+            for source, gone in writer.vanished():
+                group.add(
+                    Event("removed", source), partial(writer.remove, gone), weight=min(gone.chunks, LARGE)
+                )
+                if group.full:
+                    yield from group.told()
+            yield from group.told()
+            writer.tidy()
         state = "complete"
     except (KeyboardInterrupt, GeneratorExit):
         state = "interrupted"
+        raise
+    except EmbedderProblem:
+        group.drop()
         raise
     except sqlite3.OperationalError as error:
         raise IndexProblem(
@@ -194,17 +181,17 @@ def gen_ingest(
         raise NotAnIndex(f"{writer.path} is damaged ({error}); delete it and build it again") from error
     finally:
         try:
-            if writer.in_document:
-                writer.rollback()
-                waiting.clear()
-            for _ in told():
+            writer.rollback()
+            for _ in group.told():
                 pass
-            writer.finish(state, report._asdict(), now=time())
-        except (sqlite3.Error, IndexProblem):
+            writer.finish(state, group.report._asdict(), now=time())
+        except (sqlite3.Error, IndexProblem, EmbedderProblem):
             if state == "complete":
                 raise
         finally:
             writer.close()
+    if at != name:
+        take_place(at, name, patience)
 
 
 def fingerprint(env: RagEnv) -> dict[str, Any]:
@@ -221,6 +208,97 @@ def fingerprint(env: RagEnv) -> dict[str, Any]:
         "tail": env.tail,
         "boundary": env.boundary,
     }
+
+
+class _Group:
+    """Documents that are read and cut, and not yet written: they commit together."""
+
+    def __init__(self, writer: IndexWriter, embedder: Embedder | None, clock: Callable[[], float]) -> None:
+        self.writer = writer
+        self.report = Report()
+        self._embedder, self._clock = embedder, clock
+        self._events: list[Event] = []
+        self._steps: list[Callable[[], object]] = []
+        self._texts: list[str] = []
+        self._weight = 0
+        self._begun = 0.0
+        self._dimension: int | None = None
+
+    def add(
+        self,
+        event: Event,
+        step: Callable[[], object] | None = None,
+        texts: Iterable[str] = (),
+        *,
+        weight: int = 0,
+    ) -> None:
+        """One more document: what to tell of it, what to write, the texts that need a vector.
+
+        `weight` counts as so many chunks more: a group of few but long ones would else hold a lot.
+        """
+        if not self._events:
+            self._begun = self._clock()
+        self._events.append(event)
+        if step is not None:
+            self._steps.append(step)
+        if self._embedder is not None:
+            self._texts.extend(texts)
+        self._weight += event.chunks + weight
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to commit."""
+        return (
+            self._weight >= GROUP_CHUNKS
+            or len(self._events) >= GROUP_EVENTS
+            or (bool(self._events) and self._clock() - self._begun >= GROUP_SECONDS)
+        )
+
+    def told(self) -> Iterator[Event]:
+        """Commit, and say what is durable."""
+        events, steps, texts = self._events, self._steps, self._texts
+        self.drop()
+        vectors = self.vectors(texts)
+        if steps or vectors:
+            self.writer.begin()
+            self.writer.keep_vectors(vectors)
+            for step in steps:
+                step()
+            self.writer.commit()
+        for event in events:
+            self.report = self.report.plus(event)
+        yield from events
+
+    def drop(self) -> None:
+        """Forget the documents that are not written."""
+        self._events, self._steps, self._texts, self._weight = [], [], [], 0
+
+    def vectors(self, texts: list[str]) -> list[tuple[str, Vector]]:
+        """The vectors of texts that have none yet. What was made when the embedder fails is kept."""
+        if self._embedder is None or not texts:
+            return []
+        # Nothing is locked while the embedder works, which may be long.
+        self.writer.begin()
+        missing = self.writer.without_vector(texts)
+        self.writer.commit()
+        if self._dimension is None:
+            self._dimension = self.writer.length()
+        made: list[tuple[str, Vector]] = []
+        try:
+            for one in gen_vectors(self._embedder, missing, check=self._dimension):
+                made.append(one)
+                self._dimension = len(one[1])
+        except BaseException as error:
+            if made:
+                self.writer.begin()
+                self.writer.keep_vectors(made)
+                self.writer.commit()
+            if isinstance(error, Exception) and not isinstance(error, EmbedderProblem):
+                # Whatever it raises, it is no document's fault.
+                kind = type(error).__name__
+                raise EmbedderProblem(f"{self._embedder.fingerprint} failed: {kind}: {error}") from error
+            raise
+        return made
 
 
 class _Read(NamedTuple):
@@ -261,31 +339,72 @@ def _read(item: Loaded) -> _Read | Quarantined:
     return _Read(item._replace(text="".join(kept)), hasher.digest(), size, long=False)
 
 
-def _written(
-    read: _Read | Quarantined, env: RagEnv, writer: IndexWriter, grouped: Callable[[], IndexWriter]
-) -> Event:
+def _taken(read: _Read | Quarantined, env: RagEnv, group: _Group) -> Iterator[Event]:
+    """Put a document into the group, or write it by itself if it is large; the events that are due."""
+    writer = group.writer
     if isinstance(read, Quarantined):
-        return _quarantined(read, grouped())
+        yield from _set_aside(read, group)
+        return
     source = read.doc.source
+    if not writer.see(source):
+        yield from _set_aside(Quarantined(source, "another document has the same name"), group, stale=False)
+        return
     known = writer.known(source)
-    if known is not None and not writer.see(known.id):
-        return _quarantined(Quarantined(source, "another document has the same name"), grouped(), stale=False)
     if known is not None and known.hash == read.hash:
-        if known.stale is not None:
-            grouped().freshen(known.id, source)
-        return Event("unchanged", source, size=read.size)
-    drops = _Drops()
+        step = partial(writer.freshen, source) if known.stale is not None else None
+        group.add(Event("unchanged", source, size=read.size), step)
+    else:
+        drops = _Drops()
+        with Owned() as owned:
+            rows = owned.take(_rows(read, env, drops))
+            try:
+                first = list(islice(rows, LARGE + 1))
+                if len(first) > LARGE:
+                    yield from group.told()
+                    chunks = _staged(read, chain(first, rows), group)
+                    group.add(Event("indexed", source, chunks, read.size, dropped=drops.characters))
+                    yield from group.told()
+                    return
+            except (OSError, ValueError) as error:
+                writer.rollback()
+                yield from _set_aside(reading_failed(source, error), group)
+                return
+        step = partial(writer.put, source, read.hash, read.doc.metadata, first)
+        event = Event("indexed", source, len(first), read.size, dropped=drops.characters)
+        group.add(event, step, (row.text for row in first), weight=read.size >> 13)
+    if group.full:
+        yield from group.told()
+
+
+def _staged(read: _Read, rows: Iterator[ChunkRow], group: _Group) -> int:
+    """Write a large document, in transactions of its own; returns how many chunks it has."""
+    writer = group.writer
+    count = 0
     try:
-        count = grouped().put(source, read.hash, read.doc.metadata, _rows(read, env, drops))
-    except (OSError, ValueError) as error:
+        for batch in batched(rows, GROUP_CHUNKS):
+            vectors = group.vectors([row.text for row in batch])
+            writer.begin()
+            writer.keep_vectors(vectors)
+            writer.stage(count, batch)
+            writer.commit()
+            count += len(batch)
+    except BaseException:
         writer.rollback()
-        return _quarantined(reading_failed(source, error), grouped())
-    return Event("indexed", source, count, read.size, dropped=drops.characters)
+        writer.tidy()
+        raise
+    return writer.put_staged(read.doc.source, read.hash, read.doc.metadata)
 
 
-def _quarantined(found: Quarantined, writer: IndexWriter, *, stale: bool = True) -> Event:
-    reached = writer.quarantine(*found, stale=stale)
-    return Event("quarantined", found.source, reason=found.reason, line=found.line, stale=reached)
+def _set_aside(found: Quarantined, group: _Group, *, stale: bool = True) -> Iterator[Event]:
+    # How many documents stay as they were is for the event, so this is written by itself.
+    yield from group.told()
+    writer = group.writer
+    writer.begin()
+    writer.quarantine(*found)
+    reached = writer.keep_unread(found.source, found.reason) if stale else 0
+    writer.commit()
+    group.add(Event("quarantined", found.source, reason=found.reason, line=found.line, stale=reached))
+    yield from group.told()
 
 
 def _rows(read: _Read, env: RagEnv, drops: _Drops) -> Iterator[ChunkRow]:
