@@ -276,11 +276,12 @@ def test_a_name_that_is_not_utf8_is_told(tmp_path: Path) -> None:
 
 def peak_rss(code: str, *words: object) -> int:
     """The peak memory of a Python process, in bytes."""
-    script = f"import resource, sys\n{code}\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
+    # What getrusage() says begins with the process that this one was forked from.
+    script = f"import sys\n{code}\nprint(*(line.split()[1] for line in open('/proc/self/status') if line[:6] == 'VmHWM:'))"
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True, cwd=ROOT, check=True
     )
-    return int(done.stdout.split()[-1])
+    return int(done.stdout.split()[-1]) * 1024
 
 
 INGEST = """
@@ -291,6 +292,7 @@ assert (report.indexed, report.quarantined) == tuple(map(int, sys.argv[3:])), re
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads /proc")
 def test_a_line_of_200_mb_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
     def one_line(name: str, size: int) -> Path:
         with open(tmp_path / name, "w") as file:
@@ -300,18 +302,19 @@ def test_a_line_of_200_mb_takes_no_more_memory_than_a_short_one(tmp_path: Path) 
 
     small = peak_rss(INGEST, one_line("small.txt", 20_000_000), tmp_path / "small.db", 1, 0)
     large = peak_rss(INGEST, one_line("large.txt", 200_000_000), tmp_path / "large.db", 1, 0)
-    assert large < 80_000_000
-    assert large - small < 8_000_000
+    assert large < 60_000_000
+    assert large - small < 6_000_000
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads /proc")
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.html", "a.ipynb"])
 def test_200_mb_without_a_line_end_is_refused_where_a_record_must_be_held(tmp_path: Path, name: str) -> None:
     with open(tmp_path / name, "wb") as file:
         file.write(b"<!--" if name == "a.html" else b'"')
         for _ in range(200):
             file.write(b"x" * 1_000_000)
-    assert peak_rss(INGEST, tmp_path, tmp_path.with_suffix(".db"), 0, 1) < 120_000_000
+    assert peak_rss(INGEST, tmp_path, tmp_path.with_suffix(".db"), 0, 1) < 100_000_000
 
 
 def limited(size: int) -> Callable[[], None]:

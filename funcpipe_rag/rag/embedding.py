@@ -11,12 +11,9 @@ import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from http.client import HTTPException
 from math import sqrt
 from time import sleep
 from typing import Any, Protocol, TypeAlias
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 from funcpipe_rag.streams import Backoff, RetryPolicy, retry
 from funcpipe_rag.streams.arguments import a_whole_number
@@ -198,6 +195,11 @@ class OpenAIEmbedder:
             raise EmbedderProblem(f"{self._base}/embeddings: its answer is not one of embeddings") from None
 
     def _asked(self, texts: list[str]) -> Any:
+        # Imported here: what speaks HTTP takes longer to load, and more memory, than all the rest of the room.
+        from http.client import HTTPException
+        from urllib.error import HTTPError, URLError
+        from urllib.request import Request, urlopen
+
         where = f"{self._base}/embeddings"
         headers = {"Content-Type": "application/json"}
         if key := os.environ.get("OPENAI_API_KEY"):

@@ -358,8 +358,8 @@ def _taken(read: _Read | Quarantined, env: RagEnv, group: _Group) -> Iterator[Ev
         with Owned() as owned:
             rows = owned.take(_rows(read, env, drops))
             try:
-                first = list(islice(rows, LARGE + 1))
-                if len(first) > LARGE:
+                first = [] if read.long else list(islice(rows, LARGE + 1))
+                if read.long or len(first) > LARGE:
                     yield from group.told()
                     chunks = _staged(read, chain(first, rows), group)
                     group.add(Event("indexed", source, chunks, read.size, dropped=drops.characters))
