@@ -6,6 +6,22 @@ the package itself costs next to nothing and needs the standard library alone.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .rag import (
+        Chunk as Chunk,
+        ChunkWithoutEmbedding as ChunkWithoutEmbedding,
+        CleanDoc as CleanDoc,
+        Quarantined as Quarantined,
+        RagEnv as RagEnv,
+        RawDoc as RawDoc,
+        gen_bounded_chunks as gen_bounded_chunks,
+        gen_chunks as gen_chunks,
+        gen_clean_docs as gen_clean_docs,
+        gen_ingest as gen_ingest,
+        gen_overlapping_chunks as gen_overlapping_chunks,
+        make_multi_rag_fn as make_multi_rag_fn,
+        near_dedup as near_dedup,
+        structural_dedup as structural_dedup,
+    )
     from .streams import (
         Backoff as Backoff,
         Breaker as Breaker,
@@ -101,6 +117,22 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _FACE = {
+    "rag": (
+        "Chunk",
+        "ChunkWithoutEmbedding",
+        "CleanDoc",
+        "Quarantined",
+        "RagEnv",
+        "RawDoc",
+        "gen_bounded_chunks",
+        "gen_chunks",
+        "gen_clean_docs",
+        "gen_ingest",
+        "gen_overlapping_chunks",
+        "make_multi_rag_fn",
+        "near_dedup",
+        "structural_dedup",
+    ),
     "streams": (
         "HeavyHitter",
         "SpaceSaving",

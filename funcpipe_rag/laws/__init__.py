@@ -11,8 +11,11 @@ from . import fan_in, fan_out, windows
 
 # isort: on
 from . import (
+    chunking,
+    dedup,
     groups,
     heavy_hitters,
+    ingest,
     joining,
     lateness,
     logs,
@@ -54,13 +57,16 @@ __all__ = [
     "World",
     "assert_kept",
     "attempt",
+    "chunking",
     "class_of",
+    "dedup",
     "each_law",
     "fan_in",
     "fan_out",
     "groups",
     "heavy_hitters",
     "holds",
+    "ingest",
     "joining",
     "judge",
     "lateness",

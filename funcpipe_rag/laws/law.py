@@ -140,6 +140,17 @@ OWED: dict[Class, tuple[Promise, ...]] = {
 """The promises that a function of each class owes a law for. What an external one closes is the system's to tell."""
 
 
+def public(name: str) -> Any:
+    """The package's own function of this name; None if there is none.
+
+    >>> public("fence_k").__name__, public("gen_chunks").__module__
+    ('fence_k', 'funcpipe_rag.rag.chunking')
+    """
+    from funcpipe_rag import rag, streams
+
+    return getattr(streams, name, None) or getattr(rag, name, None)
+
+
 def class_of(function: Callable[..., Any]) -> Class:
     """The class that a public function says of itself in its docstring, in the line `Class: pure.`
 

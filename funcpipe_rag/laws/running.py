@@ -18,11 +18,10 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, configuration, given, seed as seeded, settings, strategies as st
 from hypothesis.errors import Flaky
 
-from funcpipe_rag import streams
 from funcpipe_rag.streams.probe import Log, OverPulled
 
 from .display import Displayed
-from .law import Broken, Law, times
+from .law import Broken, Law, public, times
 from .wire import WireError
 from .worlds import LocalWorld, World
 
@@ -201,7 +200,7 @@ def _too_slow(law: Law, count: int, patience: float) -> Verdict:
 
 
 def _beside_the_law_kept(broken: Verdict) -> Verdict:
-    reference = getattr(streams, broken.law.about, None)
+    reference = public(broken.law.about)
     if reference is None:
         return broken
     return replace(broken, kept=attempt(broken.law, reference, broken.inputs, LocalWorld()).log)

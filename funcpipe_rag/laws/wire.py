@@ -12,8 +12,10 @@ import os
 import select
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from functools import cache
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 
 from funcpipe_rag.streams.ownership import close
@@ -124,8 +126,11 @@ class Wire:
             return [kind.__name__, [self._encode(item) for item in value]]
         if kind is dict:
             return ["dict", [[self._encode(key), self._encode(item)] for key, item in value.items()]]
-        if kind in _RECORDS.values():
-            return [kind.__name__, [self._encode(field) for field in value]]
+        if kind is MappingProxyType:
+            return self._encode(dict(value))
+        if kind in _RECORDS.values() or kind.__module__ in _LATE:
+            fields = value if isinstance(value, tuple) else astuple(value)
+            return [kind.__name__, [self._encode(field) for field in fields]]
         if isinstance(value, Exception):
             return ["error", self._encode_error(value)]
         if isinstance(value, type) and issubclass(value, Exception):
@@ -142,8 +147,8 @@ class Wire:
             return _COLLECTIONS[kind](self._decode(item) for item in content)
         if kind == "dict":
             return {self._decode(key): self._decode(item) for key, item in content}
-        if kind in _RECORDS:
-            return _RECORDS[kind](*(self._decode(field) for field in content))
+        if kind in _RECORDS or kind in _LATE_RECORDS:
+            return _record(kind)(*(self._decode(field) for field in content))
         if kind == "error":
             return self._decode_error(content)
         if kind == "error type":
@@ -209,6 +214,20 @@ _COLLECTIONS: dict[str, Callable[[Iterator[Any]], Any]] = {
 _RECORDS: dict[str, Callable[..., Any]] = {
     record.__name__: record for record in (Ok, Err, Some, Nothing, Page, RetryPolicy, Backoff)
 }
+# What the RAG builder's documents and passages are made of: its room is not loaded for who does not use it.
+_LATE = ("funcpipe_rag.rag.types", "funcpipe_rag.rag.ingest")
+_LATE_RECORDS = ("RawDoc", "CleanDoc", "CleanBlock", "ChunkWithoutEmbedding", "RagEnv", "Event")
+
+
+def _record(name: str) -> Callable[..., Any]:
+    if name in _RECORDS:
+        return _RECORDS[name]
+    from funcpipe_rag import rag
+
+    record: Callable[..., Any] = getattr(rag, name)
+    return record
+
+
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda thing, args, options: thing(*args, **options),
     "next": next,

@@ -168,7 +168,7 @@ def gen_bounded_chunks(
     >>> list(gen_bounded_chunks(gen_clean_docs(endless), RagEnv(chunk_size=4), 0))
     []
 
-    Class, demand, memory, closing, errors: as gen_chunks; ValueError for `max_chunks` < 0, at construction.
+    Class: pure. Demand, memory, closing, errors: as gen_chunks; ValueError for `max_chunks` < 0, at construction.
     """
     a_whole_number("gen_bounded_chunks", "max_chunks", max_chunks, least=0)
 
@@ -200,19 +200,22 @@ def gen_windows(
     behind = 0 if boundary == "char" else 1
     half = size // 2
     with Owned() as owned:
-        told = {id(one): one for one in (outline, parts) if one is not None}
+        told = {id(one): one for one in (outline, parts) if one is not None and one.reader is not None}
         text = TextWindow(owned.take(blocks), [one.feed for one in told.values()])
+        headed = outline if outline is not None and id(outline) in told else None
         start = stop = shared = 0
         held, begin, limit, over = "", 0, 0, False
         while True:
             end = start + size
-            if end + behind > limit and not over:
+            # A heading may be on the line where the window begins, and is one when the line is whole.
+            if not over and (end + behind > limit or (headed and headed.decided <= start)):
                 text.forget(start - LOOK_BEHIND)
                 over = not text.reaches(end + behind)
-                while parts and not over and parts.decided <= end:
+                while not over and ((parts and parts.decided <= end) or (headed and headed.decided <= start)):
                     over = not text.reaches(text.end + 1)
-                if over and parts:
-                    parts.finish()
+                if over:
+                    for one in told.values():
+                        one.finish()
                 held, begin, limit = text.held, text.begin, text.end
                 if parts and not over:
                     limit = min(limit, parts.decided)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from funcpipe_rag.streams.ownership import Owned
+from funcpipe_rag.streams.ownership import Owned, shielded
 
 from .types import CleanBlock, CleanDoc, RawDoc, TextStream
 
@@ -123,7 +123,7 @@ def text_blocks(text: str | TextStream) -> Iterator[str]:
         if isinstance(text, str):
             yield from (text[at : at + BLOCK] for at in range(0, len(text), BLOCK))
         else:
-            yield from owned.called(text)
+            yield from shielded(owned.called(text))
 
 
 def _needs_cleaning(text: str) -> bool:

@@ -134,7 +134,7 @@ def gen_ingest(
     seconds to wait for another writer. `stop` is asked after each document; when it says so, the build ends there
     as if it had been closed.
 
-    Demand: one document at a time; events come in groups, when a group is committed (512 chunks or a second).
+    Class: external. Demand: one document at a time; events come in groups, when a group is committed (512 chunks or a second).
     Memory: one document up to 1 Mi characters and 4,096 chunks, or a window over a larger one; one group of chunks.
     Closing, and any error but the embedder's: commits the documents that are whole, removes nothing. Errors:
     IndexProblem; EmbedderProblem, with the vectors kept that were made; a text's OSError, UndecodableText, NotText

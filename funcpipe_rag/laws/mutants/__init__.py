@@ -4,10 +4,13 @@ They keep the laws honest: every mutant is killed by the law it names, and every
 """
 
 from . import (
+    chunking,
+    dedup,
     fan_in,
     fan_out,
     groups,
     heavy_hitters,
+    ingest,
     joining,
     lateness,
     logs,
@@ -36,10 +39,13 @@ __all__ = [
     "IMPLEMENTATIONS",
     "MUTANTS",
     "Mutant",
+    "chunking",
+    "dedup",
     "fan_in",
     "fan_out",
     "groups",
     "heavy_hitters",
+    "ingest",
     "joining",
     "lateness",
     "logs",

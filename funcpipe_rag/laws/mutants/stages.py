@@ -7,8 +7,7 @@ from functools import wraps
 from itertools import islice
 from typing import Any
 
-from funcpipe_rag import streams
-from funcpipe_rag.laws.law import LAWS
+from funcpipe_rag.laws.law import LAWS, public
 from funcpipe_rag.laws.stages import Family
 
 from .mutant import mutant
@@ -26,7 +25,7 @@ def wrapped(family: Family, *more: Wrap) -> None:
 
 
 def _around(family: Family, wrap: Wrap) -> Callable[..., Any]:
-    right = getattr(streams, family.name)
+    right = public(family.name)
 
     @wraps(wrap)
     def factory(*given: Any, **options: Any) -> Any:
