@@ -11,7 +11,7 @@ LESSON ?= $(firstword $(wildcard notebooks/03-lazy-iteration/07-fan-in-and-fan-o
 ALLOW_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test demo check-all lint bench costs build lock setup clean
+.PHONY: help lab test demo check-all lint bench bench-rag costs build lock setup clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,12 @@ bench: $(VENV)/.ready ## time the streams against their peers (in an environment
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check more-itertools toolz hypothesis
 	@PYTHONPATH=. .venv-peers/bin/python tests/benchmarks/bench_streams.py $(BENCH_ARGS)
 	@$(BIN)/python tests/benchmarks/bench_memory.py
+
+bench-rag: $(VENV)/.ready ## time the RAG builder against its peers, which go into an environment of their own
+	@test -x .venv-rag-peers/bin/python || $(BIN)/python -m venv .venv-rag-peers
+	@.venv-rag-peers/bin/python -m pip install --quiet --disable-pip-version-check langchain-core langchain-text-splitters \
+	    langchain-classic greenlet chonkie llama-index-core haystack-ai llm lancedb
+	@PYTHONPATH=. .venv-rag-peers/bin/python tests/benchmarks/bench_rag.py $(BENCH_ARGS)
 
 costs: $(VENV)/.ready ## write tests/benchmarks/COSTS.md anew: what each function costs
 	@$(BIN)/python tests/benchmarks/bench_cost.py --write $(COST_ARGS)

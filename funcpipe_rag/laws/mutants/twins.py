@@ -248,4 +248,19 @@ TWINS = (
         frozenset({"calls_it_nought", "shows_no_text"}),
         "One hides that it failed, the other what it failed on.",
     ),
+    Twins(
+        ("gen_clean_docs",),
+        frozenset({"drops_the_last", "ends_each_text_with_a_newline"}),
+        "One loses a document, the other lengthens each; with one short document at hand, both are wrong at once.",
+    ),
+    Twins(
+        ("gen_chunks",),
+        frozenset({"gives_a_tail_that_was_there", "looks_the_passage_up"}),
+        "One cuts a window too many, the other right ones whose places are wrong; both count in the clean text.",
+    ),
+    Twins(
+        ("structural_dedup",),
+        frozenset({"compares_with_the_last_one", "puts_them_into_a_set"}),
+        "One remembers too little, the other remembers all and forgets the order.",
+    ),
 )
