@@ -60,12 +60,15 @@ def _word_end(text: str, after: int, end: int) -> int:
     if text[end] in BLANKS:
         return end
     gap = text.rfind(" ", after, end)
-    for blank in "\n\t\r":
-        # Only what is nearer matters, so each search is shorter than the one before.
-        nearer = text.rfind(blank, max(gap, after), end)
-        if nearer > gap:
-            gap = nearer
-    return gap + 1 or end
+    # Only what is nearer matters, so each search is shorter than the one before.
+    nearer = text.rfind("\n", after if gap < 0 else gap, end)
+    if nearer > gap:
+        gap = nearer
+    nearer = text.rfind("\t", after if gap < 0 else gap, end)
+    if nearer > gap:
+        gap = nearer
+    nearer = text.rfind("\r", after if gap < 0 else gap, end)
+    return (nearer if nearer > gap else gap) + 1 or end
 
 
 def _word_start(text: str, start: int, stop: int) -> int:
@@ -85,11 +88,29 @@ def _ends_sentence(text: str, place: int) -> bool:
     return not (text[place].islower() or ABBREVIATION.search(text, max(0, place - 9), place - 1))
 
 
-def _last_sentence(text: str, after: int, end: int) -> int | None:
-    if text[end] in BLANKS and text[end - 1] in ".!?" and end > after:
+def _last_sentence(text: str, after: int, end: int) -> int:
+    """The last place in (after, end] behind a sentence; 0 if there is none."""
+    if text[end] in BLANKS and text[end - 1] in ".!?" and end > after + 1:
         return end
-    ends = [found.end() for found in _SENTENCE_END.finditer(text, max(0, after - 1), end)]
-    return next((place for place in reversed(ends) if place > after and _ends_sentence(text, place)), None)
+    best = text.rfind("\n\n", after, end) + 2
+    if best == 1:
+        best = 0
+    for mark in ".!?":
+        at = text.rfind(mark, best or after, end)
+        while at >= 0:
+            place = _behind(text, at + 1, end)
+            if place and _ends_sentence(text, place):
+                best = place
+                break
+            at = text.rfind(mark, best or after, at)
+    return best
+
+
+def _behind(text: str, at: int, end: int) -> int:
+    """The place behind a sentence's closing marks and one blank, up to `end`; 0 if something else comes."""
+    while text[at] in "\"')]*`" and at < end:
+        at += 1
+    return at + 1 if text[at] in " \n" and at < end else 0
 
 
 def _sentence_end(text: str, after: int, end: int) -> int:
@@ -111,8 +132,8 @@ def _begins_sentence(text: str, place: int) -> bool:
 
 
 def _block_end(text: str, after: int, end: int) -> int:
-    gap = text.rfind("\n\n", max(0, after - 1), end)
-    if gap + 2 > after and gap >= 0:
+    gap = text.rfind("\n\n", after, end)
+    if gap >= 0:
         return gap + 2
     return _last_sentence(text, after, end) or _line_end(text, after, end)
 
@@ -136,8 +157,8 @@ def _statement_end(text: str, after: int, end: int) -> int:
     nested = [found.start() for found in _NESTED.finditer(text, after, end)]
     if nested:
         return nested[-1] + 1
-    gap = text.rfind("\n\n", max(0, after - 1), end)
-    return gap + 2 if gap >= 0 and gap + 2 > after else _line_end(text, after, end)
+    gap = text.rfind("\n\n", after, end)
+    return gap + 2 if gap >= 0 else _line_end(text, after, end)
 
 
 _TOP = re.compile(r"\n(?:(@)|(?:async +def|def|class) +(\w{1,200}))")

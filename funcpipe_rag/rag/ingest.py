@@ -420,11 +420,11 @@ def _rows(read: _Read, env: RagEnv, drops: _Drops) -> Iterator[ChunkRow]:
     with Owned() as owned:
         raw = TextWindow(owned.take(as_it_is(again if read.long else read.doc.text)))
         [clean] = gen_clean_docs([read.doc])
-        for passage, heading in owned.take(gen_passages(clean, env, drops)):
-            raw.reaches(passage.stop)
-            slice_ = raw.between(passage.start, passage.stop)
-            raw.forget(passage.start)
-            yield ChunkRow(passage.text, slice_, passage.start, passage.stop, passage.shared, heading)
+        for (text, _, start, stop, shared), heading in owned.take(gen_passages(clean, env, drops)):
+            raw.reaches(stop)
+            slice_ = raw.between(start, stop)
+            raw.forget(start)
+            yield ChunkRow(text, slice_, start, stop, shared, heading)
         if read.long:
             while raw.reaches(raw.end + 1):
                 raw.forget(raw.end)
