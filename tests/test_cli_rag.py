@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -296,6 +297,89 @@ def test_ctrl_c_keeps_what_is_whole_and_the_same_command_goes_on(tmp_path: Path)
     again = run(*words)
     assert f"unchanged  {kept} documents" in again.stdout
     assert f"indexed    {60 - kept} documents" in again.stdout
+
+
+def test_verify_says_what_is_sound_and_what_is_not(docs: Path, tmp_path: Path) -> None:
+    index = tmp_path / "docs.db"
+    run("build", docs, "--index", index)
+    sound = run("verify", "--index", index)
+    assert (sound.returncode, sound.stdout) == (0, "sound      2 documents, 2 chunks\n")
+    connection = sqlite3.connect(index)
+    with connection:
+        connection.execute("UPDATE stored_chunk SET text = 'other' WHERE id = 1")
+    connection.close()
+    broken = run("verify", "--index", index, "--json")
+    assert broken.returncode == 1
+    report = json.loads(broken.stdout)
+    assert (report["sound"], report["problems"][0]) == (
+        False,
+        "chain.md:0-49: its text is not what was written",
+    )
+    assert "--rebuild" in run("verify", "--index", index).stdout
+
+
+def test_an_index_with_vectors_keeps_its_embedder_and_gc_frees_what_is_not_asked_for(
+    docs: Path, tmp_path: Path
+) -> None:
+    index = tmp_path / "docs.db"
+    assert run("build", docs, "--index", index, "--embedder", "hash:16").returncode == 0
+    assert "vectors    hash:16" in run("status", "--index", index).stdout
+    (docs / "tee.md").write_text("# Tee\n\nQuite another text.\n")
+    again = run("build", docs, "--index", index)
+    assert "indexed    1 document, " in again.stdout
+    other = run("build", docs, "--index", index, "--embedder", "hash:32")
+    assert (other.returncode, "embedder 'hash:16' there, 'hash:32' asked for" in other.stderr) == (1, True)
+    swept = run("gc", "--index", index)
+    assert (swept.returncode, swept.stdout.startswith("freed      1 vector, ")) == (0, True)
+    assert json.loads(run("gc", "--index", index, "--json").stdout)["vectors"] == 0
+    assert "last run   complete" in run("status", "--index", index).stdout
+
+
+def test_a_pattern_a_boundary_and_every_kind_of_file(docs: Path, tmp_path: Path) -> None:
+    (docs / "rows.csv").write_text("name,says\nAda,one\nBob\n")
+    index = tmp_path / "docs.db"
+    built = run("build", f"{docs}/*.md", f"{docs}/*.csv", "--index", index, "--boundary", "markdown")
+    assert built.returncode == 3
+    assert "indexed    3 documents" in built.stdout
+    assert "quarantine rows.csv#row-2:3  1 field for 2 columns" in built.stdout
+    assert "cut by markdown" in run("status", "--index", index).stdout
+    assert "unchanged  3 documents" in run("build", f"{docs}/*.md", f"{docs}/*.csv", "--index", index).stdout
+    wrong = run("build", docs, "--index", tmp_path / "i.db", "--boundary", "paragraph")
+    assert (wrong.returncode, "boundary must be" in wrong.stderr) == (2, True)
+
+
+def test_an_embedder_that_is_not_there_is_one_clear_line(docs: Path, tmp_path: Path) -> None:
+    for spec, code, says in (
+        ("word2vec:x", 2, "wants"),
+        ("openai:m@nowhere", 2, "MODEL@BASE_URL"),
+        (f"model2vec:{tmp_path / 'none'}", 1, "model2vec"),
+    ):
+        done = run("build", docs, "--index", tmp_path / "i.db", "--embedder", spec)
+        assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (code, "", False)
+        assert says in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_in_a_rebuild_leaves_the_index_as_it_was_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for n in range(60):
+        (folder / f"{n:02}.txt").write_text(f"word{n} " * 4000)
+    words = ["build", str(folder), "--index", str(tmp_path / "i.db")]
+    assert run(*words).returncode == 0
+    before = run("status", "--index", tmp_path / "i.db", "--json").stdout
+    words += ["--rebuild", "--chunk-size", "500"]
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, *words], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 130
+    assert "the index is as it was; the same command goes on with the new one from here" in done.stdout
+    assert run("status", "--index", tmp_path / "i.db", "--json").stdout == before
+    again = run(*words)
+    assert "unchanged  30 documents" in again.stdout
+    assert "indexed    30 documents" in again.stdout
+    status = json.loads(run("status", "--index", tmp_path / "i.db", "--json").stdout)
+    assert (status["settings"]["chunk_size"], status["documents"]) == (500, 60)
 
 
 @pytest.mark.slow
