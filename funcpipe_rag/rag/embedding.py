@@ -11,7 +11,7 @@ import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from math import sqrt
+from math import hypot
 from time import sleep
 from typing import Any, Protocol, TypeAlias
 
@@ -120,7 +120,7 @@ class HashEmbedder:
             except KeyError:
                 place, sign = self._place(word)
             sums[place] += sign
-        length = sqrt(sum(map(float.__mul__, sums, sums))) or 1.0
+        length = hypot(*sums) or 1.0
         return array("f", [one / length for one in sums])
 
     def _place(self, word: str) -> tuple[int, float]:

@@ -69,11 +69,12 @@ CREATE TABLE stored_chunk (
 CREATE INDEX chunk_document ON stored_chunk(document, section, ordinal);
 CREATE INDEX section_document ON stored_section(document);
 CREATE TABLE vector (
+    id INTEGER PRIMARY KEY,           -- so that vectors are added at the end, and only their hashes are put in order
     embedder TEXT NOT NULL,           -- its fingerprint
     text_hash BLOB NOT NULL,
     numbers BLOB NOT NULL,            -- float32, in this machine's byte order
-    PRIMARY KEY (embedder, text_hash)
-) WITHOUT ROWID;
+    UNIQUE (text_hash, embedder)
+);
 CREATE TABLE staged_chunk (           -- of a document too large for one transaction, until all of it is here
     ordinal INTEGER PRIMARY KEY,
     start INTEGER NOT NULL,

@@ -206,7 +206,7 @@ class IndexWriter:
                     "SELECT numbers FROM temp.borrowed WHERE embedder = ? AND text_hash = ?", key
                 ).fetchone()
             ):
-                execute("INSERT INTO vector VALUES (?, ?, ?)", (*key, *found))
+                execute("INSERT INTO vector (embedder, text_hash, numbers) VALUES (?, ?, ?)", (*key, *found))
                 continue
             missing.append(text)
         return missing
@@ -221,7 +221,7 @@ class IndexWriter:
     def keep_vectors(self, vectors: Iterable[tuple[str, Vector]]) -> None:
         """Store the vectors of texts."""
         self.connection.executemany(
-            "INSERT OR IGNORE INTO vector VALUES (?, ?, ?)",
+            "INSERT OR IGNORE INTO vector (embedder, text_hash, numbers) VALUES (?, ?, ?)",
             ((self.embedder, content_hash(text), vector.tobytes()) for text, vector in vectors),
         )
 
@@ -504,7 +504,7 @@ def sweep(path: str | os.PathLike[str], *, patience: float = 1.0) -> Swept:
             execute("CREATE TEMP TABLE used (text_hash BLOB PRIMARY KEY) WITHOUT ROWID")
             execute("INSERT OR IGNORE INTO temp.used SELECT text_hash FROM stored_chunk")
             unused = (
-                "(embedder, text_hash) IN (SELECT embedder, text_hash FROM vector WHERE embedder IS NOT ? "
+                "id IN (SELECT id FROM vector WHERE embedder IS NOT ? "
                 "OR text_hash NOT IN (SELECT text_hash FROM temp.used) LIMIT 4096)"
             )
             vectors = 0
