@@ -144,6 +144,20 @@ def test_an_embedder_that_fails_midway_keeps_what_was_committed_and_what_it_made
     assert set(stored(file)) == {doc.source for doc in docs}
 
 
+def test_other_metadata_is_another_version_and_embeds_nothing(file: Path) -> None:
+    docs = [page("p")._replace(metadata={"tag": "old"}), page("q")]
+    build_index(file, docs, ENV, embedder=Counting())
+    again = Counting()
+    docs[0] = docs[0]._replace(metadata={"tag": "new"})
+    report = build_index(file, docs, ENV, embedder=again)
+    assert (report.indexed, report.unchanged, again.texts) == (1, 1, [])
+    with Index(file) as index:
+        assert list(index.rows("SELECT metadata FROM document ORDER BY source")) == [
+            ('{"tag": "new"}',),
+            ("{}",),
+        ]
+
+
 def test_the_same_text_in_many_documents_is_embedded_once(file: Path) -> None:
     docs = [RawDoc(str(n), "# Licence\nthe same words everywhere", f"{n}.md") for n in range(50)]
     counting = Counting()

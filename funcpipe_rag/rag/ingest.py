@@ -7,6 +7,7 @@ corpus has been read to its end.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -319,7 +320,7 @@ def _read(item: Loaded) -> _Read | Quarantined:
         raise ValueError(
             f"gen_ingest: a document needs a source to be known by; document {item.doc_id!r} has none"
         )
-    hasher = blake2b(digest_size=16)
+    hasher = _hasher(item)
     kept: list[str] = []
     characters = size = 0
     try:
@@ -337,6 +338,14 @@ def _read(item: Loaded) -> _Read | Quarantined:
     if characters > KEPT:
         return _Read(item, hasher.digest(), size, long=True)
     return _Read(item._replace(text="".join(kept)), hasher.digest(), size, long=False)
+
+
+def _hasher(doc: RawDoc) -> Any:
+    """A hash that has seen what is known of a document, and is to see its text."""
+    hasher = blake2b(digest_size=16)
+    if doc.metadata:
+        hasher.update(json.dumps(dict(doc.metadata), sort_keys=True).encode() + b"\0")
+    return hasher
 
 
 def _taken(read: _Read | Quarantined, env: RagEnv, group: _Group) -> Iterator[Event]:
@@ -409,7 +418,7 @@ def _set_aside(found: Quarantined, group: _Group, *, stale: bool = True) -> Iter
 
 def _rows(read: _Read, env: RagEnv, drops: _Drops) -> Iterator[ChunkRow]:
     """The chunks of a document, with their raw slices; ValueError if the text is not what was read before."""
-    hasher = blake2b(digest_size=16)
+    hasher = _hasher(read.doc)
 
     def again() -> Iterator[str]:
         with Owned() as owned:
