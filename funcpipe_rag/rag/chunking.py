@@ -220,6 +220,22 @@ def gen_windows(
                 shift = text.shift
                 if parts and not over:
                     limit = min(limit, parts.decided)
+            if not parts and not headed and shift is not None:
+                # Most windows are plain ones, inside what is held; here they cost no more than they must.
+                here, done, room, ahead = start - begin, stop - begin, limit - begin - behind, begin + shift
+                while here + size <= room:
+                    after = here + half
+                    until = cut(held, done if done > after else after, here + size)
+                    yield held[here:until], here + begin, here + ahead, until + ahead, shared
+                    if overlap:
+                        after = until - overlap
+                        here = enter(held, after if after > here else here + 1, until)
+                    else:
+                        here = until
+                    done, shared = until, until - here
+                if done + begin != stop:
+                    start, stop = here + begin, done + begin
+                    continue
             if over and stop >= limit:
                 return
             section = parts.next(start) if parts else None

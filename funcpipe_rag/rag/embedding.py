@@ -124,7 +124,7 @@ class HashEmbedder:
         return array("f", [one / length for one in sums])
 
     def _place(self, word: str) -> tuple[int, float]:
-        if len(self._places) >= 65536:
+        if len(self._places) >= 32768:
             self._places.clear()  # rare words come and go; the frequent ones are back at once
         number = int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
         found = (number >> 1) % self.dimension, 1.0 if number & 1 else -1.0
