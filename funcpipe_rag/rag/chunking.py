@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
 from funcpipe_rag.streams import compose, fence_k, stage
 from funcpipe_rag.streams.arguments import a_whole_number
@@ -19,8 +19,10 @@ from .boundaries import rule
 from .cleaning import text_blocks
 from .outline import Outline
 from .types import (
+    BOUNDARIES,
     FORMAT,
     NOTHING_MORE,
+    TAILS,
     Boundary,
     ChunkWithoutEmbedding,
     CleanBlock,
@@ -138,15 +140,16 @@ def gen_overlapping_chunks(
     after the windows that were whole before it. Dropped tails: as gen_chunks.
     """
     check_window("gen_overlapping_chunks", "size", size, overlap)
-    check_name("gen_overlapping_chunks", "tail", tail, get_args(Tail))
-    check_name("gen_overlapping_chunks", "boundary", boundary, get_args(Boundary))
+    check_name("gen_overlapping_chunks", "tail", tail, TAILS)
+    check_name("gen_overlapping_chunks", "boundary", boundary, BOUNDARIES)
 
     def run() -> Iterator[ChunkWithoutEmbedding]:
         drops = _Drops(on_drop)
+        make, kind, nothing = _make, ChunkWithoutEmbedding, NOTHING_MORE
         with Owned() as owned:
             windows = gen_windows(doc_id, as_it_is(text), size, overlap, tail, boundary, drops)
             for ordinal, (window, _, start, stop, _) in enumerate(owned.take(windows)):
-                yield _make(ChunkWithoutEmbedding, (doc_id, window, start, stop, ordinal, NOTHING_MORE))
+                yield make(kind, (doc_id, window, start, stop, ordinal, nothing))
         drops.warn("gen_overlapping_chunks")
 
     return run()

@@ -20,6 +20,9 @@ TextStream: TypeAlias = Callable[[], Iterator[str]]
 Tail: TypeAlias = Literal["emit", "drop", "pad"]
 Boundary: TypeAlias = Literal["char", "word", "sentence", "markdown", "code"]
 
+TAILS: tuple[str, ...] = get_args(Tail)
+BOUNDARIES: tuple[str, ...] = get_args(Boundary)
+
 FORMAT = "format"
 """The key of a document's metadata that says what kind of text it is, as a file name's end: ".md", ".py"."""
 
@@ -125,8 +128,8 @@ class RagEnv:
 
     def __post_init__(self) -> None:
         check_window("RagEnv", "chunk_size", self.chunk_size, self.overlap)
-        check_name("RagEnv", "tail", self.tail, get_args(Tail))
-        check_name("RagEnv", "boundary", self.boundary, get_args(Boundary))
+        check_name("RagEnv", "tail", self.tail, TAILS)
+        check_name("RagEnv", "boundary", self.boundary, BOUNDARIES)
 
 
 def check_window(where: str, size_name: str, size: int, overlap: int) -> None:

@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -123,12 +124,12 @@ def chunk_rows(only: str, rounds: int) -> Iterator[Row]:
     few = [text for _, text in slice_of(1)]
     size = sum(map(len, texts)) / 1e6
 
-    def ours(boundary: Any, over: list[str] = texts, overlap: int = OVERLAP) -> Callable[[], int]:
-        return lambda: sum(
-            1
+    def ours(boundary: Any, over: list[str] = texts, overlap: int = OVERLAP) -> Callable[[], Any]:
+        # Read as what it is, a stream; a peer gives lists of text, and has no other way.
+        return lambda: [
+            deque(gen_overlapping_chunks("d", text, size=SIZE, overlap=overlap, boundary=boundary), maxlen=0)
             for text in over
-            for _ in gen_overlapping_chunks("d", text, size=SIZE, overlap=overlap, boundary=boundary)
-        )
+        ]
 
     def whole(boundary: Any) -> Callable[[], int]:
         docs = [RawDoc(str(n), text, f"{n}.txt") for n, text in enumerate(texts)]
