@@ -25,6 +25,7 @@ import sys
 import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
@@ -106,10 +107,15 @@ def make_corpus(megabytes: int) -> None:
     done.write_text(f"{number:,} documents, {size / 1e6:.1f} MB, from {', '.join(origins)}")
 
 
+@cache
+def paths() -> list[Path]:
+    return sorted(CORPUS.glob("*.txt"))
+
+
 def slice_of(megabytes: float) -> Iterator[tuple[str, str]]:
     """The first so many megabytes of the corpus: names and texts."""
     left = megabytes * 1_000_000
-    for path in sorted(CORPUS.glob("*.txt")):
+    for path in paths():
         if left <= 0:
             return
         data = path.read_bytes()
