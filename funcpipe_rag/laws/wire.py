@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from functools import cache
+from operator import attrgetter
 from time import monotonic
 from types import MappingProxyType
 from typing import Any
@@ -228,12 +229,15 @@ def _record(name: str) -> Callable[..., Any]:
     return record
 
 
+READABLE = ("position", "pulls")
+"""The attributes that go over: where an iterator is, and how often a probe was asked. They are numbers, and only read."""
+
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda thing, args, options: thing(*args, **options),
     "next": next,
     "iter": iter,
     "close": close,
-    "pulls": lambda thing: thing.pulls,
+    **{name: attrgetter(name) for name in READABLE},
 }
 
 
@@ -248,7 +252,7 @@ def _facts(thing: Any) -> tuple[str, str, str]:
             ("next", live and hasattr(thing, "__next__")),
             ("iter", live and hasattr(thing, "__iter__")),
             ("close", live and hasattr(thing, "close")),
-            ("pulls", live and hasattr(thing, "pulls")),
+            *((name, live and hasattr(thing, name)) for name in READABLE),
         )
         if able
     ]
@@ -284,11 +288,16 @@ def _proxy_type(type_name: str, name: str, can: str) -> type[Proxy]:
         methods["__iter__"] = lambda self: self._wire.request("iter", self._number)
     if "close" in able:
         methods["close"] = lambda self: self._wire.request("close", self._number)
-    if "pulls" in able:
-        methods["pulls"] = property(lambda self: self._wire.request("pulls", self._number))
+    for readable in READABLE:
+        if readable in able:
+            methods[readable] = property(_reading(readable))
     if name:
         methods["__repr__"] = lambda self: f"<{type_name} {name}>"
     return type(type_name, (Proxy,), methods)
+
+
+def _reading(name: str) -> Callable[[Proxy], Any]:
+    return lambda self: self._wire.request(name, self._number)
 
 
 class RemoteError(Exception):

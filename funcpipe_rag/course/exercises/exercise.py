@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 from funcpipe_rag.laws import Law
@@ -32,14 +32,34 @@ class Exercise:
 
     def untouched(self, impl: Any) -> bool:
         """Whether `impl` is still the starter, comments and spaces aside."""
-        code = getattr(impl, "__code__", None)
-        return code is not None and _essence(code) == _essence(self._starter_code())
+        written = isinstance(impl, FunctionType | type)
+        return written and _written(impl) == _written(self._starter())
 
-    def _starter_code(self) -> CodeType:
+    def _starter(self) -> Any:
         namespace: dict[str, Any] = {}
         exec(compile(self.starter, f"<starter of {self.id}>", "exec"), namespace)
-        code: CodeType = namespace[self.function].__code__
-        return code
+        return namespace[self.function]
+
+
+def _written(thing: Any) -> object:
+    """What somebody wrote of a function or a class: its code without names of files, lines and places in memory."""
+    if isinstance(thing, FunctionType):
+        return _essence(thing.__code__), thing.__defaults__, thing.__kwdefaults__
+    if isinstance(thing, type):
+        body = {name: _written(value) for name, value in vars(thing).items() if name not in _NOT_WRITTEN}
+        return thing.__bases__, body
+    return thing
+
+
+# What Python adds to a class of its own accord: in part it differs from one definition to the next of the same text.
+_NOT_WRITTEN = {
+    "__dict__",
+    "__doc__",
+    "__firstlineno__",
+    "__module__",
+    "__static_attributes__",
+    "__weakref__",
+}
 
 
 def _essence(code: CodeType) -> tuple[object, ...]:

@@ -59,8 +59,8 @@ def predicate_laws(
     True
 
     Where the predicate gets something else than inputs and answer, the program itself and a probe for instance,
-    `asked` makes its arguments afresh for each call. Over the wire to a child go `call`, `next`, `iter`, `close` and
-    `pulls` of a live object; its other attributes do not. ValueError when `differ_on` does not name the inputs.
+    `asked` makes its arguments afresh for each call. A child can call, iterate and close a live object, and read how
+    many `pulls` a probe has counted; no other attribute goes over the wire. ValueError when `differ_on` does not name the inputs.
     """
     if list(differ_on) != list(inputs):
         raise ValueError(f"predicate_laws: differ_on must name {', '.join(inputs)}, got {dict(differ_on)!r}")
