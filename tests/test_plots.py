@@ -30,6 +30,7 @@ from funcpipe_rag.plots import (
 )
 from funcpipe_rag.plots.memory_demos import MEMORY_DEMOS, average_in_turns, total_from_list
 from funcpipe_rag.plots.picture import escaped
+from funcpipe_rag.plots.pipeline_demos import chunks_from_lists, chunks_from_stream
 from funcpipe_rag.streams.ownership import close
 from funcpipe_rag.streams.probe import Event, Log, OverPulled, Probe
 
@@ -603,6 +604,18 @@ def test_the_lazy_one_stays_flat_and_the_eager_one_grows(
 
 @pytest.mark.parametrize("demo", [demo for pair in MEMORY_DEMOS for demo in pair])
 def test_each_states_its_bound(demo: Callable[[int], float]) -> None:
+    assert "Memory: " in (demo.__doc__ or "")
+
+
+def test_the_pipeline_holds_one_document_as_a_stream_and_all_of_them_in_lists() -> None:
+    assert chunks_from_lists(20) == chunks_from_stream(20) > 20
+    assert peak(chunks_from_stream, 400) - peak(chunks_from_stream, 100) < MIB // 64
+    # A document is more than a thousand characters long.
+    assert peak(chunks_from_lists, 400) - peak(chunks_from_lists, 100) > 300 * 2000
+
+
+@pytest.mark.parametrize("demo", [chunks_from_lists, chunks_from_stream])
+def test_each_of_the_pipelines_states_its_bound(demo: Callable[[int], int]) -> None:
     assert "Memory: " in (demo.__doc__ or "")
 
 

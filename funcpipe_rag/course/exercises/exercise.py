@@ -44,7 +44,8 @@ class Exercise:
 def _written(thing: Any) -> object:
     """What somebody wrote of a function or a class: its code without names of files, lines and places in memory."""
     if isinstance(thing, FunctionType):
-        return _essence(thing.__code__), thing.__defaults__, thing.__kwdefaults__
+        # Not the values of its defaults: `open` is another one in a notebook.
+        return _essence(thing.__code__)
     if isinstance(thing, type):
         body = {name: _written(value) for name, value in vars(thing).items() if name not in _NOT_WRITTEN}
         return thing.__bases__, body

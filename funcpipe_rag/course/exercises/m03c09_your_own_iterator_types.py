@@ -511,7 +511,8 @@ class Lines:
 class Numbers:
     """The numbers from 0 to n - 1, for as many loops at a time as you like.
 
-    >>> [(a, b) for a in (ab := Numbers(2)) for b in ab]
+    >>> numbers = Numbers(2)
+    >>> [(a, b) for a in numbers for b in numbers]
     [(0, 0), (0, 1), (1, 0), (1, 1)]
     """
 
