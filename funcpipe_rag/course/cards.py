@@ -29,7 +29,7 @@ REVEALED_AFTER = 4
 class Card:
     """The answer to a `check`: a verdict for each law, as text and as HTML.
 
-    It unfolds. The first failure of a law shows the smallest input; the second, who pulled what when; the third, a
+    Where every law is judged, it begins with a table of points. Below, it unfolds. The first failure of a law shows the smallest input; the second, who pulled what when; the third, a
     question about that input; the fourth, the tool to reach for, and where the solution is.
     """
 
@@ -49,6 +49,16 @@ class Card:
         return len(self.verdicts) == len(self.exercise.laws) and all(self.verdicts)
 
     @property
+    def broken(self) -> Verdict | None:
+        """The first law that does not hold."""
+        return first_broken(self.verdicts)
+
+    @property
+    def points(self) -> int:
+        """The points of the laws that hold."""
+        return sum(verdict.law.points for verdict in self.verdicts if verdict.passed)
+
+    @property
     def promises(self) -> dict[str, str]:
         """Each promise of the exercise, and how it stands: "✓" kept so far, "✗" broken, "" not looked at yet."""
         owed = {law.promise for law in self.exercise.laws}
@@ -61,15 +71,18 @@ class Card:
         if not self.attempted:
             return f"{name}: not attempted yet"
         if self.passed:
-            rows = [f"  {verdict.as_text()}" for verdict in self.verdicts]
-            return "\n".join([f"✓ {name}: every law holds.", *rows])
+            said = f"{self._of_all()}, every law holds." if self.exercise.all_laws else "every law holds."
+            return "\n".join([f"✓ {name}: {said}", *self._rows()])
+        assert self.broken is not None
         kept = [f"{promise.capitalize()} ✓" for promise, mark in self.promises.items() if mark == "✓"]
-        card = self.verdicts[-1].as_text(
-            kept=f" ({', '.join(kept)})" if kept else "",
+        card = self.broken.as_text(
+            kept=f" ({', '.join(kept)})" if kept and not self.exercise.all_laws else "",
             hint=self.failures >= 3,
             diagram=self.failures >= 2,
             more=self._more(),
         )
+        if self.exercise.all_laws:
+            card = "\n".join([f"✗ {name}: {self._of_all()}", *self._rows(), "", card])
         return f"{card}\n\n  {self._offer()}" if self._offer() else card
 
     def _repr_html_(self) -> str:
@@ -77,13 +90,18 @@ class Card:
         if not self.attempted:
             return f"<p>{name}: not attempted yet</p>"
         if self.passed:
+            if self.exercise.all_laws:
+                return "\n".join([f"<h4>✓ {name}: {self._of_all()}, every law holds</h4>", self._table()])
             laws = [f"<li>✓ <b>{v.promise}</b>: {escape(v.law.says)}</li>" for v in self.verdicts]
             return "\n".join([f"<h4>✓ {name}: every law holds</h4>", "<ul>", *laws, "</ul>"])
-        card = self.verdicts[-1].as_html(
+        assert self.broken is not None
+        card = self.broken.as_html(
             hint=self.failures >= 3, diagram=self.failures >= 2, more=self._more(), heading="h4"
         )
-        head, _, rest = card.partition("\n")
         offer = [f"<p>{with_code(self._offer())}</p>"] if self._offer() else []
+        if self.exercise.all_laws:
+            return "\n".join([f"<h4>✗ {name}: {self._of_all()}</h4>", self._table(), card, *offer])
+        head, _, rest = card.partition("\n")
         return "\n".join([head, f"<p>{self._in_words()}</p>", rest, *offer])
 
     def _ipython_display_(self) -> None:
@@ -91,6 +109,29 @@ class Card:
         if not self._on_screen:
             raise NotImplementedError
         self._on_screen.clear()
+
+    def _of_all(self) -> str:
+        return f"{self.points} of {self.exercise.points} points"
+
+    def _rows(self) -> list[str]:
+        """A line for each law: where points are given, with those it got."""
+        if not self.exercise.all_laws:
+            return [f"  {verdict.as_text()}" for verdict in self.verdicts]
+        wide = max(len(str(verdict.law.points)) for verdict in self.verdicts)
+        return [
+            f"  {'✓' if v.passed else '✗'} {number}  {v.law.points * v.passed:>{wide}} of {v.law.points:>{wide}}  "
+            f"{v.promise}: {v.law.says}"
+            for number, v in enumerate(self.verdicts, 1)
+        ]
+
+    def _table(self) -> str:
+        """The same lines as HTML."""
+        rows = [
+            f"<tr><td>{'✓' if v.passed else '✗'} {number}</td><td>{v.law.points * v.passed} of {v.law.points}</td>"
+            f'<td align="left"><b>{v.promise}</b>: {with_code(v.law.says)}</td></tr>'
+            for number, v in enumerate(self.verdicts, 1)
+        ]
+        return "\n".join(["<table>", *rows, "</table>"])
 
     def _in_words(self) -> str:
         """The promises as words and marks."""
@@ -114,6 +155,8 @@ class Card:
 def check(exercise_id: str, impl: Callable[..., Any]) -> Card:
     """Judge your answer to an exercise by its laws, in order, up to the first that does not hold.
 
+    Where points are given law by law, as in a capstone, all of its laws are judged.
+
     The card names what already holds and the smallest input that breaks the law; the longer the same law
     resists, the more it tells. In a folder made by `funcpipe-rag course start` it remembers from one day to the
     next. A function of another name is somebody else's: its card tells everything but the hints to come, and is
@@ -129,7 +172,7 @@ def check(exercise_id: str, impl: Callable[..., Any]) -> Card:
     if exercise.untouched(impl):
         return Card(exercise, ())
     with Waiting(exercise.id) as waiting:
-        verdicts = judged(exercise, impl, says=waiting.says)
+        verdicts = each_judged(exercise, lambda past: judged(exercise, impl, says=waiting.says, past=past))
     if getattr(impl, "__name__", "") != exercise.function:
         card = Card(exercise, verdicts, failures=3)
     else:
@@ -146,26 +189,47 @@ def judged(
     *,
     says: Callable[[str], object] = lambda what: None,
     seconds: float = SECONDS,
+    past: int = 0,
     **how: Any,
 ) -> tuple[Verdict, ...]:
-    """The verdicts of an exercise's laws, in order, up to the first that is broken; `says` hears how far it is."""
+    """The verdicts of an exercise's laws, in order, up to the first that is broken; `says` hears how far it is.
+
+    Where an exercise has all its laws judged, the first law on which the answer did not come back ends it; with
+    `past`, the laws behind that one are judged.
+    """
     verdicts: list[Verdict] = []
-    for number, law in enumerate(exercise.laws, 1):
+    for number, law in enumerate(exercise.laws[past:], past + 1):
 
         def tried(count: int, number: int = number) -> None:
             says(f"law {number} of {len(exercise.laws)}, {count} inputs")
 
         how |= {"examples": EXAMPLES, "limit": seconds, "patience": seconds, "on_input": tried}
         verdicts.append(run(law, impl, **how))
-        if not verdicts[-1].passed:
+        if verdicts[-1].final or not (verdicts[-1].passed or exercise.all_laws):
             break
     return tuple(verdicts)
+
+
+def each_judged(exercise: Exercise, judge: Callable[[int], tuple[Verdict, ...]]) -> tuple[Verdict, ...]:
+    """What `judge(past)` says of the laws of an exercise, from the first on; where all of them are judged, an answer
+    that did not come back on one of them costs that law alone.
+    """
+    verdicts = judge(0)
+    while exercise.all_laws and len(verdicts) < len(exercise.laws):
+        verdicts += judge(len(verdicts))
+    return verdicts
+
+
+def first_broken(verdicts: Iterable[Verdict]) -> Verdict | None:
+    """The first verdict on a law that does not hold; None when all of them do."""
+    return next((verdict for verdict in verdicts if not verdict.passed), None)
 
 
 def remembered(exercise: Exercise, verdicts: Iterable[Verdict], progress: Progress) -> Card:
     """The card for these verdicts, which also go into the learner's progress."""
     verdicts = tuple(verdicts)
-    broken = "" if verdicts[-1].passed else verdicts[-1].law.id
+    first = first_broken(verdicts)
+    broken = first.law.id if first else ""
     # A full or read-only disk costs the memory, not the answer.
     try:
         progress.record("failed" if broken else "passed", exercise.id, broken)

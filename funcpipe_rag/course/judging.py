@@ -10,13 +10,13 @@ from funcpipe_rag.laws import Verdict
 from funcpipe_rag.laws.remote import Remote, WireError
 
 from .answers import Answer, AnswerError
-from .cards import SECONDS, judged
+from .cards import SECONDS, each_judged, judged
 
 
 def judge_answer(
     answer: Answer, *, says: Callable[[str], object] = lambda what: None, seconds: float = SECONDS
 ) -> tuple[Verdict, ...]:
-    """The verdicts on an answer, up to the first law that is broken.
+    """The verdicts on an answer, up to the first law that is broken; on all laws where the exercise has all judged.
 
     A law may take `seconds`. What the answer prints is thrown away. AnswerError when its code stops, or does not
     come to an end, before there is a function to call.
@@ -25,10 +25,17 @@ def judge_answer(
     with TemporaryDirectory(prefix="funcpipe-rag-answer-") as folder:
         program = Path(folder) / "answer.py"
         program.write_text(answer.program, encoding="utf-8")
+
+        def judge(past: int) -> tuple[Verdict, ...]:
+            # A child that did not come back is gone; the laws behind get a new one.
+            with Remote(f"{program}:{exercise.function}", limit=seconds) as remote:
+                return judged(
+                    exercise, remote.impl, says=says, seconds=seconds, past=past, world=remote.world
+                )
+
         says("starting")
         try:
-            with Remote(f"{program}:{exercise.function}", limit=seconds) as remote:
-                return judged(exercise, remote.impl, says=says, seconds=seconds, world=remote.world)
+            return each_judged(exercise, judge)
         except WireError as silence:
             raise AnswerError(
                 f"cell {answer.cell}: {exercise.function} could not be loaded: {silence}. Does a line outside of "

@@ -304,6 +304,7 @@ def _check_all(exercises: Sequence[Exercise], notebook: Path | None, *, everythi
     from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn
 
     from funcpipe_rag.course.answers import AnswerError, NotebookError, find_answer, read_notebook
+    from funcpipe_rag.course.cards import first_broken
     from funcpipe_rag.course.judging import judge_answer
 
     progress = None if notebook else _found_progress()
@@ -323,8 +324,8 @@ def _check_all(exercises: Sequence[Exercise], notebook: Path | None, *, everythi
                 if answer.untouched:
                     mark, said = "·", "not attempted yet"
                 else:
-                    broken = judge_answer(answer)[-1]
-                    if broken.passed:
+                    broken = first_broken(judge_answer(answer))
+                    if broken is None:
                         mark, said = "✓", "every law holds"
                         if progress is not None and not progress.solved(exercise.id):
                             progress.record("passed", exercise.id)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from funcpipe_rag.course.lessons import Cell, Lesson
 from funcpipe_rag.course.progression import Registries
 from funcpipe_rag.course.reading import Finding, Line, Reading, calls_of, prose_of, syntax_of
 
-ONE_PART, TWO_PARTS = (28, 55), (40, 80)
-"""The most cells and minutes: 50 for most lessons, and five more for one that also gives things their names."""
+ONE_PART, TWO_PARTS, CAPSTONE = (28, 55), (40, 80), (40, 90)
+"""The most cells and minutes: 50 for most lessons, and five more for one that also gives things their names. A capstone
+is a lesson whose title begins with the word.
+"""
 
 MUTANTS = 4
 """The least for an exercise; one that hunts a mutant has that one."""
@@ -37,9 +39,23 @@ PARTS = {
 }
 """The parts in their order, between recall and the end, and how each is known."""
 
+CAPSTONE_PARTS = {
+    "the problem": PARTS["the problem"],
+    "predict": PARTS["predict"],
+    "the path": "`### The path: …`, with a `<details><summary>Step N` for each law that gives points",
+    "core exercise": PARTS["core exercise"],
+    "watch it": PARTS["watch it"],
+    "in the RAG builder": PARTS["in the RAG builder"],
+    "kill the mutant": PARTS["kill the mutant"],
+    "wrong versions": PARTS["wrong versions"],
+    "when not to": PARTS["when not to"],
+    "what we saw": PARTS["what we saw"],
+}
+"""Those of a capstone: it teaches no new idea and no new law, so it has a path to the end in their place."""
+
 HEADED = {
     part: match[1].lower()
-    for part, sign in PARTS.items()
+    for part, sign in (PARTS | CAPSTONE_PARTS).items()
     if (match := re.match(r"`#+ (?:The )?([\w -]*\w)", sign))
 }
 GLANCE = ("time", "before", "you will", "functions")
@@ -54,14 +70,32 @@ def owed_by(lesson: Lesson, reading: Reading, known: Registries) -> Iterator[Fin
     yield from _glance(reading)
     if not lesson.id.startswith("M00"):
         yield from _recall(reading)
-        yield from _order(reading)
+        yield from _order(reading, CAPSTONE_PARTS if _is_capstone(lesson) else PARTS)
         yield from _ending(reading)
+    if _is_capstone(lesson):
+        yield from _path(lesson, reading, known)
     yield from _exercises(lesson, reading, known)
 
 
+def _is_capstone(lesson: Lesson) -> bool:
+    return lesson.title.startswith("Capstone")
+
+
+def _path(lesson: Lesson, reading: Reading, known: Registries) -> Iterator[Finding]:
+    asked = (known.exercises[id] for id in lesson.exercises if id in known.exercises)
+    laws = sum(len(exercise.laws) for exercise in asked if exercise.all_laws)
+    path = reading.below("The path")
+    if path and (steps := sum("<summary>Step " in line.text for line in path)) != laws:
+        do = "write a <details><summary>Step N for each law that gives points"
+        yield reading.found(path[0].number, f"a path of {steps} steps to {laws} laws", do)
+
+
 def _size(lesson: Lesson, reading: Reading) -> Iterator[Finding]:
-    two = bool(reading.below("Part B"))
-    (most_cells, most_minutes), kind = (TWO_PARTS, "a lesson in two parts") if two else (ONE_PART, "a lesson")
+    (most_cells, most_minutes), kind = ONE_PART, "a lesson"
+    if _is_capstone(lesson):
+        (most_cells, most_minutes), kind = CAPSTONE, "a capstone"
+    elif reading.below("Part B"):
+        (most_cells, most_minutes), kind = TWO_PARTS, "a lesson in two parts"
     if (cells := len(reading.learner)) > most_cells:
         over = reading.learner[most_cells]
         yield reading.found(
@@ -121,8 +155,8 @@ def _recall(reading: Reading) -> Iterator[Finding]:
         )
 
 
-def _order(reading: Reading) -> Iterator[Finding]:
-    order, last, stopped = list(PARTS), -1, False
+def _order(reading: Reading, parts: Mapping[str, str]) -> Iterator[Finding]:
+    order, last, stopped = list(parts), -1, False
     seen: set[str] = set()
     for line, mark in _marks(reading):
         if mark == STOP:
@@ -131,7 +165,7 @@ def _order(reading: Reading) -> Iterator[Finding]:
             last = -1
             if not stopped:
                 yield reading.found(line, "part B begins without a stop", f"end part A with {STOP}")
-        else:
+        elif mark in parts:
             rank = order.index(mark)
             if rank < last:
                 do = f"the order is: {', '.join(order)}"
@@ -140,7 +174,7 @@ def _order(reading: Reading) -> Iterator[Finding]:
     for part in order:
         if part not in seen:
             line = reading.lines[-1].number if reading.lines else 1
-            yield reading.found(line, f"no part “{part}”", f"it is known by {PARTS[part]}")
+            yield reading.found(line, f"no part “{part}”", f"it is known by {parts[part]}")
 
 
 def _marks(reading: Reading) -> Iterator[tuple[int, str]]:

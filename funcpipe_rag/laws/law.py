@@ -92,6 +92,7 @@ def law(
     says: str,
     hint: str,
     late: bool = False,
+    points: int = 1,
     among: dict[str, Law] = LAWS,
     **inputs: Input[Any],
 ) -> Callable[[Callable[..., None]], Law]:
@@ -99,14 +100,15 @@ def law(
 
     A decorator: `@law("fence-stops-asking", about="fence_k", promise=..., says=..., hint=..., k=integers())`
     over `def _(world, fence_k, k): ...`. `among` is where it is kept: the package's laws in `LAWS`, those of
-    an exercise beside the exercise. ValueError when the id is taken.
+    an exercise beside the exercise. `points` are what it is worth where points are given. ValueError when the
+    id is taken.
     """
 
     def register(check: Callable[..., None]) -> Law:
         taken = among.get(id) or LAWS.get(id)
         if taken:
             raise ValueError(f"law: the id {id!r} is taken, by: {taken.says}")
-        made = Law(id, about, promise, says, hint, inputs, check, late)
+        made = Law(id, about, promise, says, hint, inputs, check, late, points)
         among[id] = made
         return made
 

@@ -77,6 +77,8 @@ class Remote:
 class RemoteWorld(LocalWorld):
     """The same probes as in a `LocalWorld`; the implementation reaches them over the wire."""
 
+    most_items = 1_000
+
     def __init__(self, wire: Wire) -> None:
         super().__init__()
         self.wire = wire

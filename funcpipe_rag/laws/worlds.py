@@ -16,6 +16,8 @@ class World(Protocol):
     """What a law may ask for. All counts are kept on this side, whoever runs the implementation."""
 
     log: Log
+    most_items: int
+    """How many items a law about memory may send through here, so that it takes about a second."""
 
     def source(self, spec: SourceSpec, name: str = "source", *, budget: int | None = None) -> Probe:
         """A live source that counts, with a budget: past it, it refuses and remembers."""
@@ -64,6 +66,8 @@ class World(Protocol):
 
 class LocalWorld:
     """In this process: for the package, for a learner's notebook."""
+
+    most_items = 100_000
 
     def __init__(self) -> None:
         self.log = Log()

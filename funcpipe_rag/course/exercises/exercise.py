@@ -14,7 +14,8 @@ from funcpipe_rag.laws.mutants import Mutant
 class Exercise:
     """What the learner starts from, the laws that judge it in their order, and the mutants they were tried on.
 
-    The reference solution is not here: it stands in the lesson.
+    The reference solution is not here: it stands in the lesson. With `all_laws` every law is judged, also behind one
+    that is broken, and the card gives points law by law; without, the first broken law ends it.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Exercise:
     laws: tuple[Law, ...]
     hints: tuple[str, str]
     mutants: tuple[Mutant, ...]
+    all_laws: bool = False
 
     @property
     def points(self) -> int:
