@@ -168,6 +168,20 @@ def test_the_eager_program_gets_half_and_the_card_says_for_what() -> None:
     assert html.count("smallest input") == 1
 
 
+def test_a_card_with_points_unfolds_for_its_first_broken_law() -> None:
+    def my_rag(*sources, **settings):
+        return eager_rag(*sources, **settings)
+
+    for failure in range(1, 5):
+        card = check("m03c11e1", my_rag)
+        text, html = repr(card), card._repr_html_()
+        assert card.failures == failure
+        assert ("source 0  ('a0', 'a')" in text) == (failure >= 2)
+        for shown in text, html:
+            assert ("Which of your lines asks for a document" in shown) == (failure >= 3)
+            assert ("course reveal m03c11e1" in shown) == (failure >= 4)
+
+
 def test_the_eager_program_of_the_lesson_is_the_one_that_the_laws_know() -> None:
     (lesson,) = find_lessons(find_places().modules, ["M03C11"])
     shown = next(cell.source for cell in lesson.cells if "def eager_rag" in cell.source)

@@ -312,6 +312,58 @@ def test_too_few_mutants_are_named(lesson: SimpleNamespace) -> None:
     ]
 
 
+@pytest.fixture
+def capstone(lesson: SimpleNamespace) -> SimpleNamespace:
+    """The same lesson as the capstone of its module, with two laws that give points."""
+    text = lesson.path.read_text()
+    text = re.sub(r"(?m)^( *title: ).*$", r'\1"Capstone: all of it"', text, count=1)
+    text = re.sub(r"(?m)^# (M99C02) .*$", r"# \1 Capstone: all of it", text, count=1)
+    text = text.replace("minutes: {read: 30, exercises: 20}", "minutes: {read: 30, exercises: 60}")
+    text = text.replace("| time | 30 + 20", "| time | 30 + 60")
+    steps = "".join(f"<details><summary>Step {n}. Go on</summary>\nA word.\n</details>\n" for n in (1, 2))
+    text = text.replace("### Core exercise", f"### The path: two steps\n\n{steps}\n### Core exercise", 1)
+    for part in "The idea", "Warm-up", "The law":
+        text = text.replace(f"### {part}", f"### Once more, {part.lower()}", 1)
+    # The diagram stands below the exercise here, where the pipeline is there to be watched.
+    watched = re.search(r"(?ms)^```\{code-cell\}\n[^`]*watch\(lambda.*?^```\n", text)
+    text = text.replace(watched[0], "").replace("### In the RAG", f"{watched[0]}\n### In the RAG", 1)
+    lesson.path.write_text(text)
+    exercises = {id: SimpleNamespace(**vars(exercise)) for id, exercise in lesson.known.exercises.items()}
+    exercises["m99c02e2"].all_laws = True
+    exercises["m99c02e2"].laws = exercises["m99c02e2"].laws[:2]
+    known = Registries(lesson.known.laws_of, exercises, lesson.known.tests)
+    return SimpleNamespace(path=lesson.path, modules=lesson.modules, known=known, text=text)
+
+
+def test_a_capstone_has_a_path_in_place_of_an_idea_and_ninety_minutes(capstone: SimpleNamespace) -> None:
+    assert [str(finding) for finding in lint(capstone.modules, capstone.known)] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "### The path: two",
+            "### Two",
+            "no part “the path”; it is known by `### The path: …`, with a `<details>",
+        ),
+        (
+            "<summary>Step 2",
+            "<summary>And 2",
+            "a path of 1 steps to 2 laws; write a <details><summary>Step N for",
+        ),
+        ("exercises: 60}", "exercises: 61}", "91 minutes; a capstone takes 90 at most: cut, or make it two"),
+        ("### Core exercise", "### Exercise", "no part “core exercise”"),
+        ('"Capstone: all', '"All', "90 minutes; a lesson takes 55 at most: cut, or make it two"),
+        ('"Capstone: all', '"All', "no part “the idea”"),
+    ],
+)
+def test_a_capstone_owes_its_own_parts(capstone: SimpleNamespace, old: str, new: str, said: str) -> None:
+    assert capstone.text.count(old) == 1
+    capstone.path.write_text(capstone.text.replace(old, new))
+    assert any(said in str(finding) for finding in lint(capstone.modules, capstone.known))
+
+
 def test_a_lesson_is_linted_by_name(lesson: SimpleNamespace) -> None:
     page = lesson.path.with_name("gallery.md")
     page.write_text("---\npage:\n  title: More\n  browser: yes\n---\n\n# More\n\nThat is simply all.\n")

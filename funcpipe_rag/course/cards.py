@@ -29,8 +29,9 @@ REVEALED_AFTER = 4
 class Card:
     """The answer to a `check`: a verdict for each law, as text and as HTML.
 
-    Where every law is judged, it begins with a table of points. Below, it unfolds. The first failure of a law shows the smallest input; the second, who pulled what when; the third, a
-    question about that input; the fourth, the tool to reach for, and where the solution is.
+    Where every law is judged, it begins with a table of points. Then it unfolds. The first failure of a law shows the
+    smallest input; the second, who pulled what when; the third, a question about that input; the fourth, the tool to
+    reach for, and where the solution is.
     """
 
     exercise: Exercise
@@ -229,7 +230,7 @@ def remembered(exercise: Exercise, verdicts: Iterable[Verdict], progress: Progre
     """The card for these verdicts, which also go into the learner's progress."""
     verdicts = tuple(verdicts)
     first = first_broken(verdicts)
-    broken = first.law.id if first else ""
+    broken = "" if first is None else first.law.id
     # A full or read-only disk costs the memory, not the answer.
     try:
         progress.record("failed" if broken else "passed", exercise.id, broken)
