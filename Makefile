@@ -7,7 +7,7 @@
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-LESSON ?= $(firstword $(wildcard notebooks/03-lazy-iteration/07-fan-in-and-fan-out.ipynb) $(sort $(wildcard notebooks/*/*.ipynb)))
+LESSON ?= $(firstword $(sort $(wildcard notebooks/*/*.ipynb)))
 ALLOW_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help

@@ -61,7 +61,9 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def place_of(path: Path, function: str) -> int:
     """Where the exercise's cell stands."""
     for place, cell in enumerate(nbformat.read(path, 4).cells):
-        if "exercise" in cell.metadata.get("tags", ()) and f"def {function}(" in cell.source:
+        if "exercise" in cell.metadata.get("tags", ()) and re.search(
+            rf"^(def|class) {function}\b", cell.source, re.MULTILINE
+        ):
             return place
     raise AssertionError(f"no {function} in {path}")
 

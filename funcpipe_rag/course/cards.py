@@ -230,6 +230,8 @@ def remembered(exercise: Exercise, verdicts: Iterable[Verdict], progress: Progre
     """The card for these verdicts, which also go into the learner's progress."""
     verdicts = tuple(verdicts)
     first = first_broken(verdicts)
+    if first is not None and first.slip:
+        return Card(exercise, verdicts, failures=1)
     broken = "" if first is None else first.law.id
     # A full or read-only disk costs the memory, not the answer.
     try:

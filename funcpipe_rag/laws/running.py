@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import tempfile
 import threading
@@ -44,6 +45,8 @@ class Verdict(Displayed):
     """What happens on the same input when the package's own function keeps the law."""
     final: bool = False
     """Nothing more can be asked: the implementation did not come back."""
+    slip: bool = False
+    """A name that is not there: the law has said nothing yet about what the code does."""
 
     def __bool__(self) -> bool:
         return self.passed
@@ -149,7 +152,9 @@ def _attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], worl
         return replace(broken, came=f"{broke.came}{aloud}", expected=broke.expected)
     except OverPulled as refused:
         came = f"{refused.name} was asked {times(refused.budget + 1)}"
-        return replace(broken, came=came, expected=f"at most {times(refused.budget)}")
+        return replace(
+            broken, came=came, expected=f"at most {times(refused.budget)}" if refused.budget else "never"
+        )
     except TooLong:
         came = "nothing came for a while, and nothing was asked for"
         hint = "Your loop goes on without asking anybody and without giving anything. What should end it?"
@@ -157,7 +162,10 @@ def _attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], worl
     except WireError as silence:
         return replace(broken, came=str(silence), expected="an answer", final=True)
     except (Exception, SystemExit) as error:
-        return replace(broken, came=f"it raised {_said(error)}", expected="no error", hint=_about(error, law))
+        slip = isinstance(error, NameError | ImportError | SyntaxError)
+        return replace(
+            broken, came=f"it raised {_said(error)}", expected="no error", hint=_about(error, law), slip=slip
+        )
     return Verdict(law, passed=True, log=world.log)
 
 
@@ -232,7 +240,12 @@ def _at_most(seconds: float) -> Iterator[None]:
 
 
 def _said(error: BaseException) -> str:
-    text = str(error).partition("\n")[0]
+    text = re.sub(
+        r"'(?:Probe\w*|Watched|Collection)' object|object of type '(?:Probe\w*|Watched|Collection)'",
+        "a stream",
+        str(error),
+    )
+    text = text.partition("\n")[0]
     line = _line(error)
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return f"{said} (line {line} of your code)" if line else said
@@ -260,8 +273,20 @@ def _about(error: BaseException, law: Law) -> str:
         )
     if isinstance(error, TypeError) and "'Probe' object is not" in text:
         return "A source is a function. What must you do to it before you can read from it?"
-    if isinstance(error, TypeError) and "positional argument" in text:
-        return f"How is {law.about} called? Compare the arguments of your function with the exercise's first line."
+    if (
+        isinstance(error, TypeError)
+        and "argument" in text
+        and (called := re.match(r"(?:\w+\.)*(\w+)\(\)", text))
+    ):
+        return f"How is {called[1]} called? Compare the call with the function's first line: what stands behind a * goes by name."
+    if isinstance(error, TypeError) and ("has no len()" in text or "not subscriptable" in text):
+        return (
+            "A stream comes one item at a time: it has no length and no [0]. What does a loop over it need?"
+        )
+    if isinstance(error, TypeError) and "NoneType" in text:
+        return "Something gave None. Which function that you call has no return and no yield yet?"
+    if isinstance(error, NameError | ImportError | AttributeError | SyntaxError):
+        return "Which name is spelled otherwise, or is not there yet?"
     if isinstance(error, RecursionError):
         return "A function called itself until Python gave up. Which name means something else by the time it runs?"
     return law.hint

@@ -283,7 +283,8 @@ def _proxy_type(type_name: str, name: str, can: str) -> type[Proxy]:
     if "next" in able:
         methods["__next__"] = lambda self: self._wire.request("next", self._number)
     if "itself" in able:
-        methods["__iter__"] = lambda self: self
+        # The other side is asked all the same: a wrong iterator does something there, rewind for instance.
+        methods["__iter__"] = lambda self: (self._wire.request("iter", self._number), self)[1]
     elif "iter" in able:
         methods["__iter__"] = lambda self: self._wire.request("iter", self._number)
     if "close" in able:

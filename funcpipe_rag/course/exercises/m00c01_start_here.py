@@ -27,7 +27,7 @@ MUTANTS: list[Mutant] = []
 def _(world: World, batches_needed: Any, notes: int, size: int) -> None:
     number = _number(batches_needed(notes, size))
     fit = number * size
-    holds(fit >= notes, f"{number} batches, with room for {fit} notes", f"room for {notes}")
+    holds(fit >= notes, f"{_batches(number)}, with room for {fit} notes", f"room for {notes}")
 
 
 @law(
@@ -35,7 +35,7 @@ def _(world: World, batches_needed: Any, notes: int, size: int) -> None:
     about="batches_needed",
     promise="same answer",
     says="No batch stands empty: with one fewer, a note would have no place.",
-    hint="What does the last batch hold?",
+    hint="Take one batch away. Has a note lost its place?",
     among=LAWS,
     notes=integers(0, 12),
     size=integers(1, 5),
@@ -43,15 +43,21 @@ def _(world: World, batches_needed: Any, notes: int, size: int) -> None:
 def _(world: World, batches_needed: Any, notes: int, size: int) -> None:
     number = _number(batches_needed(notes, size))
     fewer = (number - 1) * size
+    holds(number == 0 or notes > 0, f"{_batches(number)} for 0 notes", "0 batches")
     holds(
         fewer < notes or number == 0,
-        f"{number} batches, where {number - 1} have room for {fewer} notes",
-        f"room for fewer than {notes}",
+        f"{_batches(number)} for {notes} notes, and {number - 1} of them would have room for {fewer}",
+        "as many as are needed, and none more",
     )
 
 
+def _batches(number: int) -> str:
+    return f"{number} batch{'es' * (number != 1)}"
+
+
 def _number(answer: object) -> int:
-    holds(isinstance(answer, int), f"it returned {answer!r}", "a whole number (is a return missing?)")
+    missing = " (is a return missing?)" if answer is None else f", not a {type(answer).__name__}"
+    holds(isinstance(answer, int), f"it returned {answer!r}", f"an int{missing}")
     assert isinstance(answer, int)
     holds(answer >= 0, f"it returned {answer!r}", "0 or more")
     return answer

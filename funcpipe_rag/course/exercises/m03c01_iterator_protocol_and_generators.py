@@ -46,7 +46,7 @@ def _(world: World, gen_spans: Any, length: int, size: int) -> None:
     "spans-come-when-asked-for",
     about="gen_spans",
     promise="on demand",
-    says="You get an iterator: each next() makes one span, and behind the last one it stays at its end.",
+    says="You get an iterator: next() gives the first span, then the second, and behind the last it stays at its end.",
     hint="What does a function give that has a yield in it? And one that builds a list?",
     among=LAWS,
     length=integers(0, 5),
@@ -211,7 +211,7 @@ DROPS_TAIL = tuple(m for m in MUTANTS if m.name == "drops_tail")
 
 def _check_input(world: World, unmask: Callable[[], tuple[list[str], int]]) -> None:
     given = unmask()
-    wanted = "a list of texts and a size of 1 or more, like (['abc'], 2)"
+    wanted = "a list of texts and a size of 1 or more, like (['abcd'], 2)"
     match given:
         case (list(docs), int(size)) if size >= 1 and all(isinstance(doc, str) for doc in docs):
             pass
