@@ -7,11 +7,21 @@ from itertools import chain, islice, zip_longest
 from typing import Any, TypeAlias
 from weakref import WeakSet
 
-from funcpipe_rag import fence_k, make_chain, make_roundrobin, make_tap, make_throttle
 from funcpipe_rag.laws import Broken, Law, SourceSpec, World, holds, law, same
 from funcpipe_rag.laws.inputs import booleans, choice, integers, items_of, several
 from funcpipe_rag.laws.mutants import Mutant, mutant
-from funcpipe_rag.streams import FakeTime, Source, Stage, source, stage
+from funcpipe_rag.streams import (
+    FakeTime,
+    Source,
+    Stage,
+    fence_k,
+    make_chain,
+    make_roundrobin,
+    make_tap,
+    make_throttle,
+    source,
+    stage,
+)
 from funcpipe_rag.streams.ownership import close
 from funcpipe_rag.streams.probe import Boom, Probe
 
