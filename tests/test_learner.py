@@ -359,6 +359,19 @@ def test_reset_puts_the_starter_back_and_keeps_a_copy(work: SimpleNamespace) -> 
     assert "in step " in course("start", "--no-open").stdout
 
 
+def test_reset_puts_a_page_without_exercises_back_too(work: SimpleNamespace) -> None:
+    gallery = work.folder / "03-lazy-iteration" / "gallery.ipynb"
+    whole = sources(gallery)
+    gallery.write_text("not a notebook", encoding="utf-8")
+    said = course("reset", "M03-gallery")
+    assert said.exit_code == 0, said.output
+    assert sources(gallery) == whole
+    assert (work.folder / "backups" / "gallery-1.ipynb").read_text(encoding="utf-8") == "not a notebook"
+    refused = course("reset", "M03-galery")
+    assert refused.exit_code == 2
+    assert "did you mean M03-gallery?" in refused.output
+
+
 @pytest.mark.parametrize("harm", ["deleted", "renamed", "doubled", "untagged", "elsewhere"])
 def test_reset_finds_its_place_whatever_was_done_to_the_cell(work: SimpleNamespace, harm: str) -> None:
     notebook, at = nbformat.read(work.notebook, 4), place_of(work.notebook, "make_chain")

@@ -164,7 +164,7 @@ def hint(
 @app.command()
 def reset(
     what: Annotated[
-        str, typer.Argument(metavar="ID|LESSON", help="m03c07e2, or M03C07 for the whole notebook.")
+        str, typer.Argument(metavar="ID|PAGE", help="m03c07e2; or M03C07, M03-gallery for a whole notebook.")
     ],
 ) -> None:
     """Put the starter back, and keep a copy of yours."""
@@ -174,6 +174,8 @@ def reset(
         from funcpipe_rag.course.work_folder import (
             find_notebook,
             lesson_of_exercise,
+            originals,
+            page_of,
             reset_exercise,
             reset_lesson,
         )
@@ -181,8 +183,11 @@ def reset(
         places, progress = find_places(), _needed_progress()
         assert progress.folder is not None
         exercise = EXERCISES.get(what.lower())
-        exercises = [exercise] if exercise else _exercises_of(what)
-        lesson = lesson_of_exercise(exercises[0])
+        pages = {page_of(original).lower(): page_of(original) for original in originals(places)}
+        if exercise is None and what.lower() not in pages:
+            _unknown(what, [*EXERCISES, *pages.values()])
+        lesson = lesson_of_exercise(exercise) if exercise else pages[what.lower()]
+        exercises = [one for one in EXERCISES.values() if lesson_of_exercise(one) == lesson]
         path = find_notebook(progress.folder, lesson)
         if exercise is None:
             path = path or progress.folder / _at_home(places, lesson)
