@@ -207,14 +207,35 @@ def test_asking_an_ended_source_for_ever_is_stopped_by_its_budget() -> None:
     assert "source 0 was asked 31 times" in verdict.came
 
 
+def taken_by_name(sources, *, size):
+    return iter(())
+
+
+def gives_nothing(source):
+    source()
+
+
 @pytest.mark.parametrize(
     ("answer", "asks"),
     [
         (lambda *sources: lambda: (next(it) for it in [iter(())]), "Who catches it?"),
         (lambda *sources: lambda: (x for source in sources for x in source), "A source is a function"),
         (lambda a, b, c: lambda: iter(()), "How is make_chain called?"),
+        (lambda *sources: lambda: taken_by_name(sources, 2), "How is taken_by_name called?"),
+        (lambda *sources: lambda: iter(source()[0] for source in sources), "it has no length and no [0]"),
+        (lambda *sources: lambda: (x for source in sources for x in gives_nothing(source)), "has no return"),
+        (lambda *sources: lambda: (x for x in sorces), "Which name is spelled otherwise"),  # noqa: F821
     ],
-    ids=["StopIteration in a generator", "a source not called", "wrong arity"],
+    ids=[
+        *(
+            "StopIteration in a generator",
+            "a source not called",
+            "wrong arity",
+            "by name",
+            "a stream as a list",
+        ),
+        *("a helper without a return", "a name misspelled"),
+    ],
 )
 def test_an_error_that_learners_meet_is_answered_with_its_own_question(answer, asks) -> None:
     assert asks in laws.run(laws.LAWS["chain-keeps-source-order"], answer).hint

@@ -273,12 +273,12 @@ def _about(error: BaseException, law: Law) -> str:
         )
     if isinstance(error, TypeError) and "'Probe' object is not" in text:
         return "A source is a function. What must you do to it before you can read from it?"
-    if (
-        isinstance(error, TypeError)
-        and "argument" in text
-        and (called := re.match(r"(?:\w+\.)*(\w+)\(\)", text))
-    ):
-        return f"How is {called[1]} called? Compare the call with the function's first line: what stands behind a * goes by name."
+    if isinstance(error, TypeError) and "argument" in text and (called := re.match(r"([\w.<>]+)\(\)", text)):
+        name = called[1].rpartition(".")[2]
+        return (
+            f"How is {law.about if name == '<lambda>' else name} called? Compare the call with the function's first "
+            "line: what stands behind a * goes by name."
+        )
     if isinstance(error, TypeError) and ("has no len()" in text or "not subscriptable" in text):
         return (
             "A stream comes one item at a time: it has no length and no [0]. What does a loop over it need?"
