@@ -163,8 +163,9 @@ def test_the_eager_program_gets_half_and_the_card_says_for_what() -> None:
     assert "".join(row.strip()[0] for row in rows) == "✓✓✗✓✓✗✗✗✗"
     assert "smallest input   sources = [('a',)], k = 0, fenced = False" in repr(card)
     html = card._repr_html_()
-    assert html.count("<tr>") == 9
-    assert "<tr><td>✗ 3</td><td>0 of 20</td>" in html
+    assert html.count("<li>✓") + html.count("<li>✗") == 9
+    assert "<li>✗ 0 of 20, <b>On demand</b>: A chunk costs" in html
+    assert "`" not in html
     assert html.count("smallest input") == 1
 
 

@@ -238,7 +238,7 @@ def test_a_look_at_all_exercises_is_a_line_each_and_no_try(work: SimpleNamespace
     [
         ("m03c7e2", "there is no exercise m03c7e2; did you mean m03c07e2?"),
         ("make_chian", "there is no exercise make_chian; did you mean m03c07e1?"),
-        ("m03c99", "there is no exercise m03c99; did you mean M03C0"),
+        ("m03c99", "there is no exercise m03c99; did you mean M03C"),
         ("zzz", "there is no exercise zzz; there are: m00c01e1, "),
         ("", "there is no exercise ; there are: "),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 from funcpipe_rag.laws import Verdict, run
@@ -29,7 +28,7 @@ REVEALED_AFTER = 4
 class Card:
     """The answer to a `check`: a verdict for each law, as text and as HTML.
 
-    Where every law is judged, it begins with a table of points. Then it unfolds. The first failure of a law shows the
+    Where every law is judged, it begins with the points. Then it unfolds. The first failure of a law shows the
     smallest input; the second, who pulled what when; the third, a question about that input; the fourth, the tool to
     reach for, and where the solution is.
     """
@@ -92,8 +91,8 @@ class Card:
             return f"<p>{name}: not attempted yet</p>"
         if self.passed:
             if self.exercise.all_laws:
-                return "\n".join([f"<h4>✓ {name}: {self._of_all()}, every law holds</h4>", self._table()])
-            laws = [f"<li>✓ <b>{v.promise}</b>: {escape(v.law.says)}</li>" for v in self.verdicts]
+                return "\n".join([f"<h4>✓ {name}: {self._of_all()}, every law holds</h4>", self._list()])
+            laws = [f"<li>✓ <b>{v.promise}</b>: {with_code(v.law.says)}</li>" for v in self.verdicts]
             return "\n".join([f"<h4>✓ {name}: every law holds</h4>", "<ul>", *laws, "</ul>"])
         assert self.broken is not None
         card = self.broken.as_html(
@@ -101,7 +100,7 @@ class Card:
         )
         offer = [f"<p>{with_code(self._offer())}</p>"] if self._offer() else []
         if self.exercise.all_laws:
-            return "\n".join([f"<h4>✗ {name}: {self._of_all()}</h4>", self._table(), card, *offer])
+            return "\n".join([f"<h4>✗ {name}: {self._of_all()}</h4>", self._list(), card, *offer])
         head, _, rest = card.partition("\n")
         return "\n".join([head, f"<p>{self._in_words()}</p>", rest, *offer])
 
@@ -125,14 +124,14 @@ class Card:
             for number, v in enumerate(self.verdicts, 1)
         ]
 
-    def _table(self) -> str:
-        """The same lines as HTML."""
+    def _list(self) -> str:
+        """The same lines as HTML: a numbered list, since notebooks align the cells of a table as they like."""
         rows = [
-            f"<tr><td>{'✓' if v.passed else '✗'} {number}</td><td>{v.law.points * v.passed} of {v.law.points}</td>"
-            f'<td align="left"><b>{v.promise}</b>: {with_code(v.law.says)}</td></tr>'
-            for number, v in enumerate(self.verdicts, 1)
+            f"<li>{'✓' if v.passed else '✗'} {v.law.points * v.passed} of {v.law.points}, "
+            f"<b>{v.promise}</b>: {with_code(v.law.says)}</li>"
+            for v in self.verdicts
         ]
-        return "\n".join(["<table>", *rows, "</table>"])
+        return "\n".join(["<ol>", *rows, "</ol>"])
 
     def _in_words(self) -> str:
         """The promises as words and marks."""

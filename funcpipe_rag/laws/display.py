@@ -98,7 +98,9 @@ class Displayed:
         It reads in lines when the tags are taken out, too.
         """
         mark = "✓" if self.passed else "✗"
-        head = f"<{heading}>{mark} <b>{self.promise}</b>: {escape(self.law.says)}{escape(kept)}</{heading}>"
+        head = (
+            f"<{heading}>{mark} <b>{self.promise}</b>: {with_code(self.law.says)}{escape(kept)}</{heading}>"
+        )
         if self.passed:
             return head
         parts = (*self.facts(hint=hint), *more)
