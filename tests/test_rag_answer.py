@@ -21,7 +21,7 @@ from funcpipe_rag.rag import (
     search,
 )
 from funcpipe_rag.rag.index import content_hash
-from funcpipe_rag.rag.retrieve import match_expression
+from funcpipe_rag.rag.retrieve import any_of, query_words
 from funcpipe_rag.rag.sentences import gen_sentences
 
 ENV = RagEnv(1000, 200, boundary="word")
@@ -195,7 +195,7 @@ def test_an_empty_index_answers_nothing(tmp_path: Path) -> None:
 def test_any_text_is_a_query(small: Path, query: str) -> None:
     with Index(small) as index:
         try:
-            words = match_expression(query)
+            words = any_of(query_words(query))
         except QueryError:
             assert not any(char.isalnum() for char in query)
         else:

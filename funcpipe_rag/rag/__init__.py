@@ -9,8 +9,11 @@ from .cleaning import clean, gen_clean_docs
 from .dedup import near_dedup, structural_dedup
 from .detecting import NotText
 from .embedding import Embedder, EmbedderProblem, Vector, make_embedder
+from .evaluating import Evaluation, Interval, Judged, Question, evaluate, gen_judged, ratio_of_means
+from .filters import Filter
 from .index import Index, IndexBusy, IndexMismatch, IndexProblem, NoIndex, NotAnIndex
 from .ingest import Event, Report, build_index, gen_ingest
+from .known_items import KnownItem, known_items
 from .loading import make_docs_source
 from .pipeline import make_multi_rag_fn
 from .quarantine import Quarantined
@@ -27,17 +30,23 @@ __all__ = [
     "CleanDoc",
     "Embedder",
     "EmbedderProblem",
+    "Evaluation",
     "Event",
+    "Filter",
     "Hit",
     "Index",
     "IndexBusy",
     "IndexMismatch",
     "IndexProblem",
+    "Interval",
+    "Judged",
+    "KnownItem",
     "NoIndex",
     "NotAnIndex",
     "NotText",
     "Quarantined",
     "QueryError",
+    "Question",
     "RagEnv",
     "RawDoc",
     "Report",
@@ -46,16 +55,20 @@ __all__ = [
     "Vector",
     "build_index",
     "clean",
+    "evaluate",
     "gen_answers",
     "gen_bounded_chunks",
     "gen_chunks",
     "gen_clean_docs",
     "gen_ingest",
+    "gen_judged",
     "gen_overlapping_chunks",
+    "known_items",
     "make_docs_source",
     "make_embedder",
     "make_multi_rag_fn",
     "near_dedup",
+    "ratio_of_means",
     "search",
     "structural_dedup",
     "sweep",

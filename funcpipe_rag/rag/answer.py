@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import log
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -18,10 +18,12 @@ from funcpipe_rag.streams.ownership import Owned
 
 from .chunking import HEADING_JOINT, TextWindow, as_it_is
 from .cleaning import gen_clean_blocks
+from .embedding import Embedder
+from .filters import EVERYTHING, Filter
 from .index import Index, content_hash
 from .loading import file_text
 from .outline import headings
-from .retrieve import Hit, best_passages, match_expression
+from .retrieve import Hit, best_passages, query_words
 from .sentences import gen_sentences
 
 NO_ANSWER = "No answer found."
@@ -63,7 +65,14 @@ class Answer(NamedTuple):
     score: float
 
 
-def gen_answers(index: Index, query: str, *, sentences: int = 3) -> Iterator[Answer]:
+def gen_answers(
+    index: Index,
+    query: str,
+    *,
+    sentences: int = 3,
+    where: Filter = EVERYTHING,
+    embedder: Embedder | None = None,
+) -> Iterator[Answer]:
     """The sentences that answer a question best, at most `sentences`, best first; none if nothing does.
 
     >>> import os
@@ -81,25 +90,28 @@ def gen_answers(index: Index, query: str, *, sentences: int = 3) -> Iterator[Ans
     A tee splits one stream into two. tee.md:14-47 index
     []
 
+    `where` and `embedder` are for `search`.
+
     Demand: the passages are read when the first sentence is asked for; each further one costs its check.
     Memory: the passages of eight documents. Closing: leaves the index open; until then it shows one commit.
-    Errors: QueryError for a question without words, ValueError for `sentences` < 1. A passage that fails
+    Errors: QueryError for a question without words, ValueError for `sentences` < 1, IndexMismatch for an embedder that is not the index's. A passage that fails
     its check is left out.
     """
     a_whole_number("gen_answers", "sentences", sentences, least=1)
-    match_expression(query)
+    words = query_words(query)
 
     def run() -> Iterator[Answer]:
         with index.snapshot():
-            yield from _chosen(index, query, sentences)
+            hits = best_passages(index, query, documents=8, each=3, where=where, embedder=embedder)
+            yield from _chosen(index, words, hits, sentences)
 
     return run()
 
 
-def _chosen(index: Index, query: str, sentences: int) -> Iterator[Answer]:
+def _chosen(index: Index, words: Sequence[str], hits: Iterable[Hit], sentences: int) -> Iterator[Answer]:
     given: list[frozenset[str]] = []
     best = 0.0
-    for candidate in _ranked(index, query):
+    for candidate in _ranked(index, words, hits):
         if candidate.score < best * NEAR_BEST or (not given and candidate.covers < ENOUGH):
             return
         # The next passage of a document begins with the end of this one, and files quote each other.
@@ -128,10 +140,10 @@ class _Candidate(NamedTuple):
     score: float = 0.0
 
 
-def _ranked(index: Index, query: str) -> list[_Candidate]:
+def _ranked(index: Index, words: Sequence[str], hits: Iterable[Hit]) -> list[_Candidate]:
     found = {
         (candidate.hit.source, candidate.hit.start + candidate.start): candidate
-        for hit in best_passages(index, query, documents=8, each=3)
+        for hit in hits
         for candidate in _candidates(index, hit)
     }
     candidates = list(found.values())
@@ -139,24 +151,24 @@ def _ranked(index: Index, query: str) -> list[_Candidate]:
         return []
     wanted, *stems = _stems(
         [
-            match_expression(query),
+            " ".join(words),
             *(part for one in candidates for part in (one.text, f"{one.hit.source} {one.heading}")),
         ]
     )
-    weights = _weights(index, wanted - {"or"} or wanted)
+    weights = _weights(index, wanted)
     whole = sum(weights.values())
     top = max(candidate.hit.score for candidate in candidates)
     ranked = []
-    for candidate, words, above in zip(candidates, stems[::2], stems[1::2], strict=True):
-        said = sum(weight for word, weight in weights.items() if word in words)
-        implied = sum(weight for word, weight in weights.items() if word in above - words)
+    for candidate, own, above in zip(candidates, stems[::2], stems[1::2], strict=True):
+        said = sum(weight for word, weight in weights.items() if word in own)
+        implied = sum(weight for word, weight in weights.items() if word in above - own)
         # Where a heading asks the question, the sentence right below it is the answer, whatever its words.
         covers = (
             (said + (0.95 if candidate.first else 0.6) * implied) / whole if said or candidate.first else 0.0
         )
-        length = 1 / (1 + max(0, len(words) - 25) / 50)
+        length = 1 / (1 + max(0, len(own) - 25) / 50)
         score = covers * (1.0 if candidate.prose else 0.5) * length * (0.6 + 0.4 * candidate.hit.score / top)
-        ranked.append(candidate._replace(words=words, covers=covers, score=score))
+        ranked.append(candidate._replace(words=own, covers=covers, score=score))
     # Code answers only where no prose does: it says how, seldom what.
     ranked.sort(key=lambda one: (not one.prose or one.covers < ENOUGH, -one.score, one.hit.source, one.start))
     return ranked

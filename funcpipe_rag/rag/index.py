@@ -159,6 +159,7 @@ class Index:
             raise NoIndex(
                 f"there is no index at {self.path}; make one: funcpipe-rag build FOLDER --index {self.path}"
             )
+        self.derived: dict[str, Any] = {}  # what a search has opened beside the file, to use again
         self.connection = _reading(self.path)
         try:
             check_ours(self.connection, self.path)

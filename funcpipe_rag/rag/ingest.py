@@ -23,6 +23,7 @@ from funcpipe_rag.streams.ownership import Owned
 from .chunking import CHUNKER, TextWindow, as_it_is, gen_passages
 from .cleaning import CLEANER, gen_clean_docs, text_blocks
 from .embedding import Embedder, EmbedderProblem, Vector, gen_vectors
+from .fast_views import keep_fast_views, need_fast_views
 from .index import IndexProblem, NotAnIndex
 from .quarantine import Loaded, Quarantined, reading_failed
 from .types import RagEnv, RawDoc
@@ -113,6 +114,7 @@ def gen_ingest(
     *,
     embedder: Embedder | None = None,
     rebuild: bool = False,
+    fast_views: bool | None = None,
     settings: Mapping[str, Any] | None = None,
     patience: float = 1.0,
     stop: Callable[[], bool] = lambda: False,
@@ -130,7 +132,9 @@ def gen_ingest(
     ('quarantined', 'b.txt', 0, 'Permission denied')
 
     `embedder` makes a vector of each text that has none yet. `rebuild` makes a new index of ours beside the old one,
-    which it replaces when `docs` has been read to its end; stopped before, the same call goes on with it. `settings`
+    which it replaces when `docs` has been read to its end; stopped before, the same call goes on with it. `fast_views`
+    says whether the full text is also kept for tantivy, beside the index, brought up to date at the end of the build
+    (None: as the index has it). `settings`
     are stored with the index; one that differs from what is stored there is an IndexMismatch. `patience` is how many
     seconds to wait for another writer. `stop` is asked after each document; when it says so, the build ends there
     as if it had been closed.
@@ -142,6 +146,10 @@ def gen_ingest(
     or lone surrogate is an event, other errors pass through.
     """
     known = {**fingerprint(env), "embedder": embedder and embedder.fingerprint, **(settings or {})}
+    if fast_views is not None:
+        known["fast_views"] = fast_views
+    if fast_views:
+        need_fast_views()
     name = os.fspath(path)
     at, first_run = rebuild_beside(name, known, patience) if rebuild else (name, 1)
     writer = IndexWriter(at, known, patience=patience, now=time(), first_run=first_run)
@@ -193,6 +201,7 @@ def gen_ingest(
             writer.close()
     if at != name:
         take_place(at, name, patience)
+    keep_fast_views(name, writer.run, changed=bool(group.report.indexed or group.report.removed))
 
 
 def fingerprint(env: RagEnv) -> dict[str, Any]:

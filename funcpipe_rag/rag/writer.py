@@ -17,6 +17,7 @@ from time import time
 from typing import Any, NamedTuple
 
 from .embedding import Vector
+from .fast_views import keep_fast_views
 from .index import (
     APPLICATION,
     BESIDE,
@@ -45,7 +46,7 @@ GROUP_CHUNKS = 512
 LARGE = 4096
 
 # Settings that may change between two builds: what they change shows in the documents themselves.
-MOVABLE = ("roots", "encoding", "embedder_spec")
+MOVABLE = ("roots", "encoding", "embedder_spec", "fast_views")
 
 
 class ChunkRow(NamedTuple):
@@ -519,6 +520,7 @@ def sweep(path: str | os.PathLike[str], *, patience: float = 1.0) -> Swept:
             discard_rebuild(name)
             execute("VACUUM")
             execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            keep_fast_views(name, writer.run, changed=False)
         except sqlite3.OperationalError as error:
             raise IndexProblem(f"{name}: {error}; nothing that is asked for is lost") from error
     return Swept(vectors, max(0, before - _size(name)))
