@@ -8,39 +8,39 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
-import sqlite3
-import sys
 import sysconfig
 from collections.abc import Iterator
-from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from types import FrameType
-from typing import Annotated, Any, NamedTuple, NoReturn, cast
+from typing import Annotated, cast
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import funcpipe_rag
 
 from .answer import NO_ANSWER, Answer, gen_answers
-from .embedding import EmbedderProblem, make_embedder
-from .index import BESIDE, Index, IndexProblem, stored_settings
-from .ingest import Event, Report, gen_ingest
-from .loading import SUFFIXES, corpus_roots, make_docs_source
+from .building import LISTED, Corpus, run_build, tell, tell_troubles
+from .console import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    IndexOption,
+    JsonOption,
+    amount,
+    fact,
+    megabytes,
+    mistakes,
+    out,
+    print_json,
+    shortened,
+)
+from .index import Index, stored_settings
 from .quarantine import Quarantined
-from .retrieve import QueryError, search
+from .retrieve import search
 from .types import Boundary, RagEnv
 from .writer import sweep
 
-DONE, FAILED, USAGE, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
-
 CHUNK_SIZE, OVERLAP = 1000, 200
-
-# So many quarantined documents are listed after a build; `status` lists all.
-LISTED = 20
 
 app = typer.Typer(
     name="funcpipe-rag",
@@ -51,13 +51,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-out = Console(highlight=False, markup=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-
-IndexOption = Annotated[str, typer.Option("--index", metavar="FILE", help="The index: one file.")]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON value, and nothing else, on stdout.")
-]
 Question = Annotated[str, typer.Argument(metavar='"…"', help="Any text.")]
 
 
@@ -290,184 +283,6 @@ def demo(
             out.print("\nnext       funcpipe-rag build FOLDER --index FILE     (your own documents)")
 
 
-class Corpus:
-    """The folders and files of a build, by name."""
-
-    def __init__(self, paths: list[str], encoding: str, embedder: str | None = None) -> None:
-        for path in paths:
-            if not path:
-                raise Usage("PATHS has an empty path; give folders and files")
-        try:
-            roots = corpus_roots(paths)
-            self.docs = make_docs_source(*paths, encoding=encoding, on_error="collect")
-        except ValueError as error:
-            raise Usage(str(error).removeprefix("make_docs_source: ")) from None
-        if not any(os.path.exists(root.path) for root in roots):
-            try:
-                os.stat(roots[0].path)
-            except FileNotFoundError:
-                raise Usage(f"{roots[0].path}: there is no such folder or file") from None
-        self.roots = {root.name: os.path.abspath(root.path) for root in roots}
-        self.encoding = encoding
-        self.spec = embedder
-        self.embedder = None if embedder is None else make_embedder(embedder)
-
-    def settings(self) -> dict[str, Any]:
-        """What the index keeps of where its documents came from, and of where the embedder is."""
-        return {
-            "corpus": sorted(self.roots),
-            "roots": self.roots,
-            "encoding": self.encoding,
-            "embedder_spec": self.spec,
-        }
-
-
-class Built(NamedTuple):
-    """How a build went."""
-
-    report: Report
-    quarantine: list[Quarantined]
-    seconds: float
-    interrupted: bool
-
-    @property
-    def holds(self) -> int:
-        """How many documents the index has of what was there."""
-        return self.report.indexed + self.report.unchanged + self.report.stale
-
-    @property
-    def seen(self) -> int:
-        """How many documents were there, readable or not."""
-        return self.holds + len(self.quarantine)
-
-    @property
-    def exit_code(self) -> int:
-        if self.interrupted:
-            return INTERRUPTED
-        return PARTLY if self.quarantine else DONE
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "state": "interrupted" if self.interrupted else "complete",
-            **self.report._asdict(),
-            "seconds": round(self.seconds, 3),
-            "quarantine": [trouble._asdict() for trouble in self.quarantine],
-        }
-
-
-def run_build(
-    corpus: Corpus, index: str, env: RagEnv, *, rebuild: bool = False, quiet: bool = False
-) -> Built:
-    """Build to the end or to Ctrl-C, with a progress bar where somebody can see it."""
-    report, quarantine = Report(), []
-    began = perf_counter()
-    shown = err.is_terminal and not quiet
-    total = sum(1 for _ in corpus.docs()) if shown else None
-    with stopped_by_ctrl_c() as stop, bar(shown, "+".join(corpus.roots), total) as advance:
-        events = gen_ingest(
-            index,
-            corpus.docs(),
-            env,
-            embedder=corpus.embedder,
-            rebuild=rebuild,
-            settings=corpus.settings(),
-            stop=lambda: bool(stop),
-        )
-        try:
-            for event in events:
-                report = report.plus(event)
-                if event.kind == "quarantined":
-                    quarantine.append(Quarantined(event.source, event.reason, event.line))
-                advance(event, report)
-        except KeyboardInterrupt:
-            stop.append(signal.SIGINT)
-        finally:
-            events.close()  # type: ignore[attr-defined]
-    return Built(report, quarantine, perf_counter() - began, bool(stop))
-
-
-@contextmanager
-def stopped_by_ctrl_c() -> Iterator[list[int]]:
-    """A list that fills when Ctrl-C is pressed; pressed again, it interrupts at once."""
-    stop: list[int] = []
-
-    def pressed(number: int, frame: FrameType | None) -> None:
-        stop.append(number)
-        if len(stop) > 1:
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, pressed)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def bar(shown: bool, name: str, total: int | None) -> Iterator[Any]:
-    """A progress bar with documents, MB/s and errors, as a function of events; nothing when not shown."""
-    if not shown:
-        yield lambda event, report: None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[bad]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=err) as progress:
-        task = progress.add_task(name, total=total, rate="", bad="")
-        began = perf_counter()
-
-        def advance(event: Event, report: Report) -> None:
-            rate = f"{report.size / 1e6 / max(perf_counter() - began, 0.001):.1f} MB/s"
-            bad = f"{report.quarantined:,} quarantined" if report.quarantined else ""
-            progress.update(task, advance=event.kind != "removed", rate=rate, bad=bad)
-
-        yield advance
-
-
-def tell(built: Built, index: str, encoding: str, *, listed: int = LISTED, next_step: bool = True) -> None:
-    """What a build did, one line a fact, and what to do next."""
-    report = built.report
-    size = megabytes(os.path.getsize(index))
-    rate = f"{report.size / 1e6 / built.seconds:.1f} MB/s" if built.seconds else ""
-    made = f"{amount(report.indexed, 'document')}, {amount(report.chunks, 'chunk')} in {index} ({size})"
-    fact("indexed", f"{made}, {built.seconds:.1f} s, {rate}")
-    for kind in ("unchanged", "removed", "stale"):
-        count = getattr(report, kind)
-        if count:
-            kept = ", kept as last read" if kind == "stale" else ""
-            fact(kind, amount(count, "document") + kept)
-    tell_troubles(built.quarantine, encoding, listed)
-    if built.interrupted:
-        if os.path.exists(index + BESIDE):
-            fact("stopped", "the index is as it was; the same command goes on with the new one from here")
-        else:
-            fact("stopped", "what is indexed stays; the same command goes on from here")
-    elif not built.seen:
-        fact("note", f"no {' '.join(SUFFIXES)} files there; other kinds are not read")
-    elif next_step and built.holds:
-        fact("next", f'funcpipe-rag ask "…" --index {shlex.quote(index)}')
-
-
-def tell_troubles(troubles: list[Quarantined], encoding: str, listed: int) -> None:
-    """The quarantined documents, each with where and why."""
-    label = "quarantine"
-    for source, reason, line in troubles[:listed]:
-        hint = (
-            " (try --encoding NAME, such as latin-1)"
-            if reason.startswith("not utf-8") and encoding == "utf-8"
-            else ""
-        )
-        fact(label, f"{source}{f':{line}' if line else ''}  {reason}{hint}")
-        label = ""
-    if len(troubles) > listed:
-        fact(label, f"and {len(troubles) - listed:,} more")
-
-
 def print_answers(answers: Iterator[Answer]) -> int:
     """The answers as they come; says so if there is none. Returns how many there were."""
     count = 0
@@ -480,58 +295,3 @@ def print_answers(answers: Iterator[Answer]) -> int:
     if not count:
         out.print(NO_ANSWER)
     return count
-
-
-class Usage(Exception):
-    """Something in the command that cannot be right."""
-
-
-@contextmanager
-def mistakes(index: str) -> Iterator[None]:
-    """A user's mistake is one line on standard error and an exit code, never a traceback."""
-    try:
-        yield
-    except (Usage, QueryError) as error:
-        give_up(str(error), USAGE)
-    except (IndexProblem, EmbedderProblem) as error:
-        give_up(str(error), FAILED)
-    except ValueError as error:
-        give_up(str(error), USAGE)
-    except sqlite3.Error as error:
-        give_up(f"{index} is damaged ({error}); delete it and build it again", FAILED)
-    except BrokenPipeError:
-        raise  # the reader has seen enough: typer ends quietly
-    except OSError as error:
-        give_up(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "), FAILED)
-
-
-def give_up(message: str, code: int) -> NoReturn:
-    """Say what is wrong, and exit."""
-    err.print(f"funcpipe-rag: {message}")
-    raise typer.Exit(code) from None
-
-
-def fact(name: str, value: str) -> None:
-    """One line: a word, and what there is to say about it."""
-    out.print(f"{name:<10} {value}")
-
-
-def print_json(value: dict[str, Any]) -> None:
-    """One JSON value, for machines."""
-    json.dump(value, sys.stdout, ensure_ascii=False)
-    sys.stdout.write("\n")
-
-
-def amount(count: int, thing: str) -> str:
-    """A number of things."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
-
-
-def megabytes(size: int) -> str:
-    """A size in bytes, as people read it."""
-    return f"{size / 1e6:,.0f} MB" if size >= 10_000_000 else f"{size / 1e6:,.1f} MB"
-
-
-def shortened(text: str, most: int) -> str:
-    """A text cut at a word, with an ellipsis."""
-    return text if len(text) <= most else text[:most].rpartition(" ")[0] + " …"
