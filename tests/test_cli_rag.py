@@ -352,7 +352,7 @@ def test_an_embedder_that_is_not_there_is_one_clear_line(docs: Path, tmp_path: P
     for spec, code, says in (
         ("word2vec:x", 2, "wants"),
         ("openai:m@nowhere", 2, "MODEL@BASE_URL"),
-        (f"model2vec:{tmp_path / 'none'}", 1, "model2vec"),
+        (f"model2vec:{tmp_path / 'none'}", 1, "there is no such folder"),
     ):
         done = run("build", docs, "--index", tmp_path / "i.db", "--embedder", spec)
         assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (code, "", False)

@@ -259,6 +259,9 @@ def _package(name: str, extra: str) -> Any:
 
 
 def _loaded(name: str, load: Callable[[], Any]) -> Any:
+    # What can only be a path is not looked for elsewhere: a package would take it for a name, and speak of that.
+    if (os.path.isabs(name) or name.startswith((".", "~"))) and not os.path.exists(name):
+        raise EmbedderProblem(f"the model {name} cannot be loaded: there is no such folder")
     try:
         return load()
     except Exception as error:  # each package has errors of its own for a model that is not there
