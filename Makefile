@@ -46,7 +46,7 @@ bench: $(VENV)/.ready ## time the streams against their peers (in an environment
 bench-rag: $(VENV)/.ready ## time the RAG builder against its peers, which go into an environment of their own
 	@test -x .venv-rag-peers/bin/python || $(BIN)/python -m venv .venv-rag-peers
 	@.venv-rag-peers/bin/python -m pip install --quiet --disable-pip-version-check langchain-core langchain-text-splitters \
-	    langchain-classic greenlet chonkie llama-index-core haystack-ai llm lancedb
+	    langchain-classic greenlet chonkie llama-index-core haystack-ai llm lancedb tantivy bm25s PyStemmer typer rich
 	@PYTHONPATH=. .venv-rag-peers/bin/python tests/benchmarks/bench_rag.py $(BENCH_ARGS)
 
 costs: $(VENV)/.ready ## write tests/benchmarks/COSTS.md anew: what each function costs

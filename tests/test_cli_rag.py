@@ -388,3 +388,99 @@ def test_demo_answers_from_the_notes_and_the_standard_library() -> None:
     assert done.returncode == 0
     assert "How do I merge sorted iterators?" in done.stdout
     assert "No answer found." in done.stdout
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    for name in ("guide", "log"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "tee.md").write_text(
+            f"# Tee in the {name}\n\nA tee splits one stream into two, says the {name}.\n"
+        )
+    (folder / "rows.csv").write_text("about,text\ntee,a tee leaks\nchain,a tee is no chain\n")
+    return folder
+
+
+def test_a_search_and_an_answer_are_about_some_documents_only(folders: Path, tmp_path: Path) -> None:
+    index = tmp_path / "docs.db"
+    run("build", folders, "--index", index)
+
+    def found(*words: str) -> set[str]:
+        done = run("search", "tee", "--index", index, "--json", *words)
+        assert done.returncode == 0, done.stderr
+        return {hit["source"] for hit in json.loads(done.stdout)["hits"]}
+
+    everything = found()
+    assert {"guide/tee.md", "log/tee.md"} < everything
+    assert found("--source", "guide/*") == {"guide/tee.md"}
+    assert found("--source", "guide/*", "--source", "log/*") == {"guide/tee.md", "log/tee.md"}
+    assert found("--source", "nowhere/*") == set()
+    asked = run("ask", "What does a tee split?", "--index", index, "--source", "log/*")
+    assert "log/tee.md:" in asked.stdout and "guide" not in asked.stdout
+    wrong = run("search", "tee", "--index", index, "--where", "about")
+    assert (wrong.returncode, wrong.stderr) == (2, "funcpipe-rag: --where wants KEY=VALUE, got 'about'\n")
+
+
+def test_eval_asks_a_corpus_for_its_own_headings(folders: Path, tmp_path: Path) -> None:
+    for n in range(8):
+        (folders / f"{n}.md").write_text(
+            f"# Parsing number {n} of many things\n\nparsed things{n}, of which there are {n}\n"
+        )
+    done = run("eval", folders, "-k", "5", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["questions"] == len(found["judged"]) == 8  # "Tee in the log" has two telling words
+    assert (
+        found["k"] == 5
+        and 0 <= found["recall"]["low"] <= found["recall"]["mean"] <= found["recall"]["high"] <= 1
+    )
+    told = run("eval", folders, "--limit", "3")
+    assert told.stdout.startswith("questions  3 of the 8 that the documents ask\nrecall@10  ")
+    assert list(tmp_path.iterdir()) == [folders]
+    (folders / "bad.md").write_bytes(b"caf\xe9")
+    done = run("eval", folders, "--limit", "3")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        3,
+        "quarantine 1 document, not asked for (build lists them)",
+    )
+
+
+def test_eval_asks_an_index_what_somebody_wants_to_know(docs: Path, tmp_path: Path) -> None:
+    index, questions = tmp_path / "docs.db", tmp_path / "questions.jsonl"
+    run("build", docs, "--index", index)
+    questions.write_text(
+        '{"question": "How do I split a stream?", "relevant": ["tee.md"]}\n\n'
+        '{"question": "Who was Ada Lovelace?", "relevant": "chain.md"}\n'
+    )
+    told = run("eval", "--index", index, "--questions", questions)
+    assert told.returncode == 0, told.stderr
+    assert "questions  2 questions\nrecall@10  0.500 (0.000 to 1.000)\n" in told.stdout
+    assert "wanted chain.md; found nothing" in told.stdout
+    for words, said in (
+        ((), "eval wants PATHS, or --index FILE with --questions FILE"),
+        (("--index", index), "eval --index wants --questions FILE"),
+        ((docs, "--index", index), "eval wants PATHS, or"),
+        ((docs, "--questions", docs / "tee.md"), "tee.md:1: wants"),
+        ((docs, "--questions", docs / "none"), "No such file"),
+        ((docs,), "none with a question of its own"),
+        ((tmp_path / "none",), "there is no such folder or file"),
+    ):
+        wrong = run("eval", *words)
+        assert (wrong.returncode in (1, 2), wrong.stdout) == (True, ""), words
+        assert said in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_the_full_text_is_kept_for_tantivy_when_that_is_wanted(docs: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tantivy")
+    index = tmp_path / "docs.db"
+    assert run("build", docs, "--index", index, "--tantivy").returncode == 0
+    assert "tantivy    in use\n" in run("status", "--index", index).stdout
+    assert run("search", "joining", "--index", index).stdout.startswith(" 1  chain.md:0-")
+    assert "unchanged  2 documents" in run("build", docs, "--index", index).stdout
+    assert "tantivy    in use\n" in run("status", "--index", index).stdout
+    assert run("gc", "--index", index).returncode == 0
+    assert "tantivy    in use\n" in run("status", "--index", index).stdout
+    run("build", docs, "--index", index, "--no-tantivy")
+    assert "tantivy" not in run("status", "--index", index).stdout
+    assert not list(tmp_path.glob("*.tantivy*"))

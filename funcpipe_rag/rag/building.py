@@ -18,7 +18,7 @@ from .embedding import make_embedder
 from .index import BESIDE
 from .ingest import Event, Report, gen_ingest
 from .loading import SUFFIXES, corpus_roots, make_docs_source
-from .quarantine import Quarantined
+from .quarantine import Loaded, Quarantined
 from .types import RagEnv
 
 # So many quarantined documents are listed after a build; `status` lists all.
@@ -46,6 +46,10 @@ class Corpus:
         self.encoding = encoding
         self.spec = embedder
         self.embedder = None if embedder is None else make_embedder(embedder)
+
+    def loaded(self) -> Iterator[Loaded]:
+        """The documents, and what cannot be one."""
+        return self.docs()
 
     def settings(self) -> dict[str, Any]:
         """What the index keeps of where its documents came from, and of where the embedder is."""
@@ -91,7 +95,13 @@ class Built(NamedTuple):
 
 
 def run_build(
-    corpus: Corpus, index: str, env: RagEnv, *, rebuild: bool = False, quiet: bool = False
+    corpus: Corpus,
+    index: str,
+    env: RagEnv,
+    *,
+    rebuild: bool = False,
+    fast_views: bool | None = None,
+    quiet: bool = False,
 ) -> Built:
     """Build to the end or to Ctrl-C, with a progress bar where somebody can see it."""
     report, quarantine = Report(), []
@@ -101,10 +111,11 @@ def run_build(
     with stopped_by_ctrl_c() as stop, bar(shown, "+".join(corpus.roots), total) as advance:
         events = gen_ingest(
             index,
-            corpus.docs(),
+            corpus.loaded(),
             env,
             embedder=corpus.embedder,
             rebuild=rebuild,
+            fast_views=fast_views,
             settings=corpus.settings(),
             stop=lambda: bool(stop),
         )

@@ -1,4 +1,4 @@
-"""The index on the command line: build, ask, search, status, verify, gc, demo.
+"""The index on the command line: build, ask, search, eval, status, verify, gc, demo.
 
 Facts go to standard output, one a line; the progress bar and what went wrong go to standard error.
 """
@@ -19,13 +19,16 @@ import typer
 import funcpipe_rag
 
 from .answer import NO_ANSWER, Answer, gen_answers
+from .asking import LexicalOption, SourceOption, WhereOption, embedder_of, filter_of
 from .building import LISTED, Corpus, run_build, tell, tell_troubles
 from .console import (
     DONE,
     FAILED,
     INTERRUPTED,
+    PARTLY,
     IndexOption,
     JsonOption,
+    Usage,
     amount,
     fact,
     megabytes,
@@ -34,7 +37,9 @@ from .console import (
     print_json,
     shortened,
 )
+from .fast_views import fast_views
 from .index import Index, stored_settings
+from .measuring import KnownItemCorpus, as_dict, measure, read_questions, sample, tell_measured
 from .quarantine import Quarantined
 from .retrieve import search
 from .types import Boundary, RagEnv
@@ -95,6 +100,14 @@ def build(
             "openai:MODEL@BASE_URL, or the teaching double hash:256. [default: as the index has it, or none]",
         ),
     ] = None,
+    tantivy: Annotated[
+        bool | None,
+        typer.Option(
+            "--tantivy/--no-tantivy",
+            help="Also keep the full text for tantivy, beside the index: searches take a tenth of the time. "
+            "[default: as the index has it, or no]",
+        ),
+    ] = None,
     rebuild: Annotated[
         bool,
         typer.Option(
@@ -117,7 +130,7 @@ def build(
         env = RagEnv(size, lap, boundary=cast(Boundary, boundary or had.get("boundary", "word")))
         spec = embedder if embedder is not None else had.get("embedder_spec")
         corpus = Corpus(paths, encoding, spec)
-        built = run_build(corpus, index, env, rebuild=rebuild, quiet=as_json)
+        built = run_build(corpus, index, env, rebuild=rebuild, fast_views=tantivy, quiet=as_json)
         if as_json:
             print_json({"index": index, **built.as_dict()})
         else:
@@ -130,6 +143,9 @@ def ask(
     question: Question,
     index: IndexOption,
     sentences: Annotated[int, typer.Option(min=1, help="How many sentences, at most.")] = 3,
+    source: SourceOption = None,
+    where: WhereOption = None,
+    lexical: LexicalOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Answer a question with sentences of the corpus, each cited.
@@ -138,7 +154,10 @@ def ask(
     there, else against the raw text in the index. If nothing answers, it says so (exit code 0).
     """
     with mistakes(index), Index(index) as opened:
-        answers = gen_answers(opened, question, sentences=sentences)
+        embedder = embedder_of(opened, lexical=lexical)
+        answers = gen_answers(
+            opened, question, sentences=sentences, where=filter_of(source, where), embedder=embedder
+        )
         if as_json:
             found = [{**one._asdict(), "citation": one.citation._asdict()} for one in answers]
             print_json({"question": question, "answers": found})
@@ -152,11 +171,15 @@ def search_(
     query: Question,
     index: IndexOption,
     k: Annotated[int, typer.Option("-k", min=1, help="How many documents, at most.")] = 5,
+    source: SourceOption = None,
+    where: WhereOption = None,
+    lexical: LexicalOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find documents, each with the passage that fits best."""
     with mistakes(index), Index(index) as opened:
-        hits = search(opened, query, k)
+        embedder = embedder_of(opened, lexical=lexical)
+        hits = search(opened, query, k, where=filter_of(source, where), embedder=embedder)
         if as_json:
             wanted = ("source", "start", "stop", "heading", "text", "score", "chunk_id")
             print_json(
@@ -171,6 +194,88 @@ def search_(
             out.print(f"    {shortened(' '.join(lines), 240)}")
         if not hits:
             out.print("Nothing found.")
+
+
+@app.command(name="eval")
+def eval_(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATHS…",
+            help="Folders, files and patterns. Each document is asked for by a heading or the first sentence of a "
+            "docstring that was taken out of it.",
+        ),
+    ] = None,
+    index: Annotated[
+        str | None, typer.Option("--index", metavar="FILE", help="Ask this index instead, with --questions.")
+    ] = None,
+    questions: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help='JSON lines: {"question": "…", "relevant": ["SOURCE", …]}'),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many documents count.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, help="Ask at most so many of the corpus's questions.")] = 500,
+    seed: Annotated[int, typer.Option(help="Which of them, and which draws the intervals are from.")] = 0,
+    chunk_size: Annotated[int, typer.Option(help="Characters of a passage.")] = CHUNK_SIZE,
+    overlap: Annotated[int | None, typer.Option(help="Characters that neighbours share, at most.")] = None,
+    boundary: Annotated[
+        str, typer.Option(help="Where passages are cut: char, word, sentence, markdown, code.")
+    ] = "word",
+    embedder: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Rank by vectors too: an embedder, as for build.")
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="How files are read that do not say it.")] = "utf-8",
+    lexical: LexicalOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how well questions find their documents: recall, MRR and nDCG, with intervals.
+
+    With PATHS, an index is made for it and thrown away. The intervals hold the middle 95 of 100 draws.
+    """
+    with mistakes(index or ""), TemporaryDirectory(prefix="funcpipe-rag-") as folder:
+        if bool(paths) == bool(index):
+            raise Usage("eval wants PATHS, or --index FILE with --questions FILE")
+        if index and not questions:
+            raise Usage(
+                "eval --index wants --questions FILE: a corpus can be asked for what it says only "
+                "before it is indexed (funcpipe-rag eval PATHS…)"
+            )
+        wanted = read_questions(questions) if questions else []
+        said, troubles = amount(len(wanted), "question"), 0
+        if paths:
+            index = os.path.join(folder, "eval.db")
+            corpus = (Corpus if questions else KnownItemCorpus)(paths, encoding, embedder)
+            lap = overlap if overlap is not None else min(OVERLAP, chunk_size // 5)
+            built = run_build(
+                corpus, index, RagEnv(chunk_size, lap, boundary=cast(Boundary, boundary)), quiet=as_json
+            )
+            if built.interrupted:
+                raise typer.Exit(INTERRUPTED)
+            troubles = len(built.quarantine)
+            if isinstance(corpus, KnownItemCorpus):
+                wanted, asked, doubled = sample(corpus.asked, limit, seed)
+                if not wanted:
+                    raise Usage(
+                        f"{amount(built.holds, 'document')}, and none with a question of its own; give --questions"
+                    )
+                said = f"{len(wanted):,} of the {asked:,} that the documents ask"
+                said += f" ({doubled:,} left out: several documents ask them)" if doubled else ""
+        with Index(cast(str, index)) as opened:
+            measured = measure(
+                opened,
+                wanted,
+                k=k,
+                seed=seed,
+                embedder=embedder_of(opened, lexical=lexical),
+                shown=not as_json,
+            )
+        if as_json:
+            print_json({"questions": len(wanted), "quarantined": troubles, **as_dict(measured)})
+        else:
+            tell_measured(measured, said)
+            if troubles:
+                fact("quarantine", f"{amount(troubles, 'document')}, not asked for (build lists them)")
+        raise typer.Exit(PARTLY if troubles else DONE)
 
 
 @app.command()
@@ -202,6 +307,10 @@ def status(index: IndexOption, as_json: JsonOption = False) -> None:
             fact("corpus", f"{name}, from {root}")
         if settings.get("embedder_spec"):
             fact("vectors", f"{settings['embedder_spec']}")
+        if settings.get("fast_views"):
+            fact(
+                "tantivy", "in use" if fast_views(opened) else "not in use: of another run, or not installed"
+            )
         cut = f"{settings['chunk_size']} characters, at most {settings['overlap']} shared"
         fact("chunks", f"{cut}, cut by {settings['boundary']}")
         for number, state, *_ in runs:

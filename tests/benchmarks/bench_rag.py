@@ -1,4 +1,4 @@
-"""Time the RAG builder's ingest against its peers, side by side on one corpus: every row with its bar.
+"""Time the RAG builder's ingest, and judge its retrieval, against its peers, side by side on one corpus: every row with its bar.
 
 `python tests/benchmarks/bench_rag.py [--only WORD] [--rounds 3]` prints a Markdown table; `make bench-rag` makes an
 environment with the peers first. Ratios are of rates, so more is better; what has a peer is measured in turns, and
@@ -18,6 +18,7 @@ import gzip
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import subprocess
@@ -98,7 +99,7 @@ def make_corpus(megabytes: int) -> None:
             if len(text) < 200 or "\0" in text or hash(text) in seen:
                 continue
             seen.add(hash(text))
-            ending = path.suffix if path.suffix != ".gz" else ".txt"
+            ending = path.suffix if path.suffix in (".html", ".py", ".rst", ".md") else ".txt"
             (CORPUS / f"{number:05}{ending}").write_bytes(data)
             number += 1
             size += len(data)
@@ -576,6 +577,166 @@ def again_rows(only: str) -> Iterator[Row]:
             )
 
 
+def without_questions(asked: list[Any], megabytes: float) -> Iterator[Any]:
+    """The corpus as it is read from its files, each without the question that it will be asked."""
+    from funcpipe_rag.rag import Question, known_items, make_docs_source
+
+    left = megabytes * 1_000_000
+    for question, doc in known_items(make_docs_source(CORPUS)()):
+        if question is not None:
+            asked.append(Question(question, frozenset({doc.source})))
+        yield doc
+        left -= os.path.getsize(CORPUS / doc.source)
+        if left <= 0:
+            return
+
+
+def retrieval_rows(only: str) -> Iterator[Row]:
+    """500 known items: our ranking, and theirs over the same passages."""
+    if not any(only in name for name in ("retrieval nDCG", "query p95")):
+        return
+    from funcpipe_rag.rag import Index, RagEnv, build_index, evaluate, ratio_of_means, search
+    from funcpipe_rag.rag.measuring import sample
+
+    with TemporaryDirectory() as folder:
+        path, asked = f"{folder}/i.db", []  # type: ignore[var-annotated]
+        docs = without_questions(asked, 1000)
+        build_index(path, docs, RagEnv(SIZE, OVERLAP, boundary="word"), fast_views=False)
+        questions = sample(asked, 500, seed=0).questions
+        seconds: dict[str, list[float]] = {}
+
+        def measured(name: str, rank: Callable[[str, int], list[str]]) -> list[float]:
+            took = seconds[name] = []
+
+            def timed(text: str, k: int) -> list[str]:
+                began = perf_counter()
+                found = rank(text, k)
+                took.append(perf_counter() - began)
+                return found
+
+            evaluation = evaluate(timed, questions)
+            print(
+                f"| {name} | {len(questions)} known items | {evaluation.ndcg} nDCG@10 | | "
+                f"recall@10 {evaluation.recall.mean:.3f}, MRR@10 {evaluation.mrr.mean:.3f} | "
+                f"p50 {1000 * at(took, 0.5):.1f}, p95 {1000 * at(took, 0.95):.1f} ms |",
+                flush=True,
+            )
+            return [one.ndcg for one in evaluation.judged]
+
+        with Index(path) as index:
+            rows = list(
+                index.rows(
+                    "SELECT source, header, body FROM chunk JOIN chunk_view ON chunk_view.id = chunk.id "
+                    "JOIN document ON document.id = chunk.document"
+                )
+            )
+            sections = list(index.rows("SELECT header, body FROM section_view"))
+            mine = measured("ours", lambda text, k: [hit.source for hit in search(index, text, k)])
+            for name, bar, note, peer in (
+                ("tantivy en_stem", 1.03, "its plain use: passages alone", tantivy_plain),
+                ("bm25s, stemmed", 1.05, "its plain use: passages alone", bm25s_plain),
+                ("tantivy with our two views", None, "like for like", tantivy_two_views),
+            ):
+                try:
+                    rank = peer(rows, sections)
+                except ImportError as error:
+                    print(f"| retrieval nDCG@10 | {name} | | | not installed: {error.name} | |", flush=True)
+                    continue
+                ratio = ratio_of_means(mine, measured(name, rank))
+                yield Row("retrieval nDCG@10", name, ratio.mean, bar, note=note)
+                yield Row("the same, paired bootstrap, low end", name, ratio.low, bar and 1.0)
+        chunks = f"{len(rows):,} chunks"
+        yield Row("query p95", chunks, 1000 * at(seconds["ours"], 0.95), 100, "ms", True, "goal 60")
+        try:
+            build_index(
+                path, without_questions([], 1000), RagEnv(SIZE, OVERLAP, boundary="word"), fast_views=True
+            )
+        except Exception as error:
+            print(f"| query p95, with tantivy | {chunks} | | | {error} | |", flush=True)
+            return
+        with Index(path) as index:
+            search(index, "warm", 10)
+            measured("ours, with tantivy", lambda text, k: [hit.source for hit in search(index, text, k)])
+        yield Row(
+            "query p95, with [tantivy]", chunks, 1000 * at(seconds["ours, with tantivy"], 0.95), 2, "ms", True
+        )
+
+
+def at(values: list[float], share: float) -> float:
+    """The value below which that share of the values lies."""
+    return sorted(values)[int(share * (len(values) - 1))]
+
+
+def words_of(text: str) -> list[str]:
+    return re.findall(r"\w+", text)
+
+
+def tantivy_ranker(texts: list[str]) -> Callable[[list[str], int], list[int]]:
+    import tantivy
+
+    schema = tantivy.SchemaBuilder()
+    schema.add_text_field("text", tokenizer_name="en_stem")
+    schema.add_integer_field("row", stored=True)
+    made = tantivy.Index(schema.build())
+    writer = made.writer(64_000_000, 1)
+    for row, text in enumerate(texts):
+        writer.add_document(tantivy.Document(text=text, row=row))
+    writer.commit()
+    writer.wait_merging_threads()
+    made.reload()
+    searcher = made.searcher()
+
+    def rank(words: list[str], most: int) -> list[int]:
+        query = made.parse_query(" ".join(f'"{word}"' for word in words), ["text"])
+        return [searcher.doc(place).get_first("row") for _, place in searcher.search(query, most).hits]
+
+    return rank
+
+
+def tantivy_plain(rows: list[Any], sections: list[Any]) -> Callable[[str, int], list[str]]:
+    rank = tantivy_ranker([body for _, _, body in rows])
+
+    def found(text: str, k: int) -> list[str]:
+        return list(dict.fromkeys(rows[row][0] for row in rank(words_of(text), 100)))[:k]
+
+    return found
+
+
+def tantivy_two_views(rows: list[Any], sections: list[Any]) -> Callable[[str, int], list[str]]:
+    from funcpipe_rag.rag.retrieve import query_words
+
+    passages = tantivy_ranker([f"{header} {body}" for _, header, body in rows])
+    wholes = tantivy_ranker([f"{header} {body}" for header, body in sections])
+
+    def found(text: str, k: int) -> list[str]:
+        words = query_words(text)
+        scores: dict[str, float] = {}
+        for sources in (
+            [rows[row][0] for row in passages(words, 500)],
+            [sections[row][0] for row in wholes(words, 100)],
+        ):
+            for place, source in enumerate(dict.fromkeys(sources), 1):
+                scores[source] = scores.get(source, 0.0) + 1 / (60 + place)
+        return sorted(scores, key=lambda source: -scores[source])[:k]
+
+    return found
+
+
+def bm25s_plain(rows: list[Any], sections: list[Any]) -> Callable[[str, int], list[str]]:
+    import bm25s
+    import Stemmer
+
+    stems: dict[str, Any] = {"stopwords": "en", "stemmer": Stemmer.Stemmer("english"), "show_progress": False}
+    made = bm25s.BM25()
+    made.index(bm25s.tokenize([body for _, _, body in rows], **stems), show_progress=False)
+
+    def found(text: str, k: int) -> list[str]:
+        ids, _ = made.retrieve(bm25s.tokenize([text], **stems), k=100, show_progress=False)
+        return list(dict.fromkeys(rows[row][0] for row in ids[0].tolist()))[:k]
+
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="rows with this in their name")
@@ -599,6 +760,7 @@ def main() -> None:
         ingest_rows(asked.only, asked.rounds),
         again_rows(asked.only),
         memory_rows(asked.only),
+        retrieval_rows(asked.only),
     ):
         for row in rows:
             print(row, flush=True)
