@@ -39,6 +39,10 @@ PARTS = {
 }
 """The parts in their order, between recall and the end, and how each is known."""
 
+EARLY = "warm-up"
+"""A warm-up that needs no more than the problem has shown may stand anywhere behind the first `predict`: the sooner the
+first ✓ comes, the better."""
+
 CAPSTONE_PARTS = {
     "the problem": PARTS["the problem"],
     "predict": PARTS["predict"],
@@ -165,6 +169,8 @@ def _order(reading: Reading, parts: Mapping[str, str]) -> Iterator[Finding]:
             last = -1
             if not stopped:
                 yield reading.found(line, "part B begins without a stop", f"end part A with {STOP}")
+        elif mark == EARLY and not {"the law"} & seen and "predict" in seen:
+            seen |= {mark}
         elif mark in parts:
             rank = order.index(mark)
             if rank < last:

@@ -205,7 +205,7 @@ def running_total(sizes):
         LAWS["running-total-costs-one-size-a-total"],
     ),
     hints=(
-        "Each size brings one new total. Which row of the table costs one pull an output?",
+        "Each size brings one new total. What must you keep of the sizes before?",
         "One `return`, and `accumulate` of the sizes. It adds, unless you tell it otherwise.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "running_total"),

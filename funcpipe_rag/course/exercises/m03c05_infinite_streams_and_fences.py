@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from funcpipe_rag.laws import Law, SourceSpec, World, holds, law, same
+from funcpipe_rag.laws import Broken, Law, SourceSpec, World, holds, law, same
 from funcpipe_rag.laws.inputs import choice, integers, sources, things
 from funcpipe_rag.laws.mutants import Mutant, mutant
+from funcpipe_rag.streams.probe import Boom
 
 from .exercise import Exercise
 from .predicates import predicate_laws
@@ -48,6 +49,25 @@ def _(world: World, first: Any, source: SourceSpec, default: str) -> None:
     xs, probe = world.stream(source, budget=1)
     first(xs, default)
     holds(probe.pulls <= 1, f"it asked {probe.pulls} times", "once")
+
+
+@law(
+    "first-takes-no-error-for-the-end",
+    about="first",
+    promise="same answer",
+    says="A source that breaks is not empty: its error is yours to see.",
+    hint="Which errors does your line catch? And which of them says that there is no item?",
+    among=LAWS,
+    source=sources(things(most=0), "raises"),
+    default=_DEFAULT,
+)
+def _(world: World, first: Any, source: SourceSpec, default: str) -> None:
+    xs, _probe = world.stream(source)
+    try:
+        got = first(xs, default)
+    except Boom:
+        return
+    raise Broken(f"it returned {got!r}", "the error of the source")
 
 
 @law(
@@ -128,6 +148,15 @@ def keeps_the_last(xs: Iterable[Any], default: Any) -> Any:
     return found
 
 
+@mutant(of="first", killed_by="first-takes-no-error-for-the-end", among=MUTANTS, laws=LAWS)
+def catches_everything(xs: Iterable[Any], default: Any) -> Any:
+    """Takes any error for the end of the stream."""
+    try:
+        return next(iter(xs))
+    except Exception:
+        return default
+
+
 @mutant(of="first", killed_by="first-asks-once", among=MUTANTS, laws=LAWS)
 def lists_everything(xs: Iterable[Any], default: Any) -> Any:
     """Makes a list for its item 0."""
@@ -189,7 +218,11 @@ FIRST = Exercise(
 def first(xs, default):
     ...
 """,
-    laws=(LAWS["first-is-the-first-item-or-the-default"], LAWS["first-asks-once"]),
+    laws=(
+        LAWS["first-is-the-first-item-or-the-default"],
+        LAWS["first-asks-once"],
+        LAWS["first-takes-no-error-for-the-end"],
+    ),
     hints=(
         "How does next() tell you that there is no item? And what may an item look like?",
         "`next` takes a second argument, which it gives at the end; `iter(xs)` serves a list as well.",
