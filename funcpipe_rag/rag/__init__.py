@@ -3,14 +3,16 @@
 Standard library only. The command line (typer, rich) is in commands.py and is not imported from here.
 """
 
-from .answer import Answer, Citation, gen_answers
+from .answer import Answer, gen_answers
 from .chunking import gen_bounded_chunks, gen_chunks, gen_overlapping_chunks
+from .citing import Citation
 from .cleaning import clean, gen_clean_docs
 from .dedup import near_dedup, structural_dedup
 from .detecting import NotText
 from .embedding import Embedder, EmbedderProblem, Vector, make_embedder
 from .evaluating import Evaluation, Interval, Judged, Question, evaluate, gen_judged, ratio_of_means
 from .filters import Filter
+from .generating import LLM, Cited, LLMProblem, Words, gen_llm_answer, make_llm
 from .index import Index, IndexBusy, IndexMismatch, IndexProblem, NoIndex, NotAnIndex
 from .ingest import Event, Report, build_index, gen_ingest
 from .known_items import KnownItem, known_items
@@ -22,10 +24,12 @@ from .types import Chunk, ChunkWithoutEmbedding, CleanBlock, CleanDoc, RagEnv, R
 from .writer import Swept, sweep
 
 __all__ = [
+    "LLM",
     "Answer",
     "Chunk",
     "ChunkWithoutEmbedding",
     "Citation",
+    "Cited",
     "CleanBlock",
     "CleanDoc",
     "Embedder",
@@ -41,6 +45,7 @@ __all__ = [
     "Interval",
     "Judged",
     "KnownItem",
+    "LLMProblem",
     "NoIndex",
     "NotAnIndex",
     "NotText",
@@ -53,6 +58,7 @@ __all__ = [
     "Swept",
     "TextStream",
     "Vector",
+    "Words",
     "build_index",
     "clean",
     "evaluate",
@@ -62,10 +68,12 @@ __all__ = [
     "gen_clean_docs",
     "gen_ingest",
     "gen_judged",
+    "gen_llm_answer",
     "gen_overlapping_chunks",
     "known_items",
     "make_docs_source",
     "make_embedder",
+    "make_llm",
     "make_multi_rag_fn",
     "near_dedup",
     "ratio_of_means",

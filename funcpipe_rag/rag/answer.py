@@ -7,21 +7,18 @@ the raw text that the index keeps.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from math import log
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from funcpipe_rag.streams.arguments import a_whole_number
-from funcpipe_rag.streams.ownership import Owned
 
-from .chunking import HEADING_JOINT, TextWindow, as_it_is
-from .cleaning import gen_clean_blocks
+from .chunking import HEADING_JOINT
+from .citing import Citation, cite_sentence
 from .embedding import Embedder
 from .filters import EVERYTHING, Filter
-from .index import Index, content_hash
-from .loading import file_text
+from .index import Index
 from .outline import headings
 from .retrieve import Hit, best_passages, query_words
 from .sentences import gen_sentences
@@ -36,24 +33,6 @@ NEAR_BEST = 0.6
 
 # What is longer, in characters, is no sentence but a table (a third of it if it does not read like prose).
 LONGEST = 600
-
-Checked: TypeAlias = Literal["file", "index"]
-
-
-class Citation(NamedTuple):
-    """Where a sentence stands: `raw[start:stop]` of `source`, with the hash of that raw slice (hex).
-
-    `checked` says against what it was verified: the file as it is now, or the raw text that the index keeps.
-    """
-
-    source: str
-    start: int
-    stop: int
-    hash: str
-    checked: Checked
-
-    def __str__(self) -> str:
-        return f"{self.source}:{self.start}-{self.stop}"
 
 
 class Answer(NamedTuple):
@@ -117,7 +96,7 @@ def _chosen(index: Index, words: Sequence[str], hits: Iterable[Hit], sentences: 
         # The next passage of a document begins with the end of this one, and files quote each other.
         if any(len(candidate.words & other) > 0.7 * len(candidate.words | other) for other in given):
             continue
-        citation = _verified(index, candidate)
+        citation = cite_sentence(index, candidate.hit, candidate.start, candidate.stop)
         if citation is None:
             continue
         given.append(candidate.words)
@@ -221,52 +200,3 @@ def _weights(index: Index, words: frozenset[str]) -> dict[str, float]:
         [(having,)] = index.rows("SELECT coalesce(sum(doc), 0) FROM temp.chunk_terms WHERE term = ?", (word,))
         weights[word] = log(1 + (chunks - having + 0.5) / (having + 0.5))
     return weights
-
-
-def _verified(index: Index, candidate: _Candidate) -> Citation | None:
-    """The citation of a sentence, or None if its passage is not what was indexed."""
-    hit = candidate.hit
-    [(raw, raw_hash)] = index.rows("SELECT coalesce(raw, text), raw_hash FROM chunk WHERE id = ?", (hit.row,))
-    in_file = _in_file(index, hit)
-    checked: Checked = "file"
-    if in_file is None or content_hash(in_file) != raw_hash:
-        checked = "index"
-        # tail "pad" puts blanks behind the text that are not in the raw one
-        raw = raw[: hit.stop - hit.start]
-        if content_hash(raw) != raw_hash:
-            return None
-    else:
-        raw = in_file
-    with Owned() as owned:
-        clean = TextWindow(owned.take(gen_clean_blocks(raw)))
-        if (
-            not clean.reaches(candidate.stop)
-            or clean.between(candidate.start, candidate.stop) != candidate.text
-        ):
-            return None
-        start, stop = clean.raw(candidate.start), clean.raw(candidate.stop)
-    return Citation(
-        hit.source, hit.start + start, hit.start + stop, content_hash(raw[start:stop]).hex(), checked
-    )
-
-
-def _in_file(index: Index, hit: Hit) -> str | None:
-    """The raw slice as the file has it now; None if the file is gone or cannot be read."""
-    settings = index.settings()
-    roots: dict[str, str] = settings.get("roots", {})
-    if len(roots) == 1:
-        [root], below = roots.values(), hit.source
-    else:
-        name, _, below = hit.source.partition("/")
-        root = roots.get(name, "")
-    path = root if os.path.isfile(root) else os.path.join(root, below)
-    if not root or not os.path.isfile(path):
-        return None
-    try:
-        with Owned() as owned:
-            text = TextWindow(owned.take(as_it_is(file_text(path, settings.get("encoding", "utf-8")))))
-            while text.end < hit.start and text.reaches(text.end + 1):
-                text.forget(min(text.end, hit.start))
-            return text.between(hit.start, hit.stop) if text.reaches(hit.stop) else None
-    except (OSError, ValueError):
-        return None

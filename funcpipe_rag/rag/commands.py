@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sysconfig
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import funcpipe_rag
 from .answer import NO_ANSWER, Answer, gen_answers
 from .asking import LexicalOption, SourceOption, WhereOption, embedder_of, filter_of
 from .building import LISTED, Corpus, run_build, tell, tell_troubles
+from .citing import Citation
 from .console import (
     DONE,
     FAILED,
@@ -38,6 +40,7 @@ from .console import (
     shortened,
 )
 from .fast_views import fast_views
+from .generating import Cited, Words, gen_llm_answer, make_llm
 from .index import Index, stored_settings
 from .measuring import KnownItemCorpus, as_dict, measure, read_questions, sample, tell_measured
 from .quarantine import Quarantined
@@ -143,6 +146,13 @@ def ask(
     question: Question,
     index: IndexOption,
     sentences: Annotated[int, typer.Option(min=1, help="How many sentences, at most.")] = 3,
+    llm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="Answer in the words of a model instead: openai:MODEL@BASE_URL, any OpenAI-compatible server.",
+        ),
+    ] = None,
     source: SourceOption = None,
     where: WhereOption = None,
     lexical: LexicalOption = False,
@@ -152,9 +162,22 @@ def ask(
 
     A citation is SOURCE:START-STOP in characters of the raw text, checked against the file if it is unchanged
     there, else against the raw text in the index. If nothing answers, it says so (exit code 0).
+
+    With --llm a model answers from the best passages, and names them by number; where each stands is checked alike. A
+    number that no passage has is shown as such. OPENAI_API_KEY is sent if it is set.
     """
     with mistakes(index), Index(index) as opened:
+        model = None if llm is None else make_llm(llm)
         embedder = embedder_of(opened, lexical=lexical)
+        if model is not None:
+            events = gen_llm_answer(
+                opened, question, model, where=filter_of(source, where), embedder=embedder
+            )
+            if as_json:
+                print_json({"question": question, **told_by_llm(events)})
+            else:
+                print_llm_answer(events)
+            return
         answers = gen_answers(
             opened, question, sentences=sentences, where=filter_of(source, where), embedder=embedder
         )
@@ -392,15 +415,67 @@ def demo(
             out.print("\nnext       funcpipe-rag build FOLDER --index FILE     (your own documents)")
 
 
+_UNPRINTABLE = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+
+
+def print_llm_answer(events: Iterator[Words | Cited]) -> None:
+    """A model's words as they come, then the places that they cite; says so if there is none."""
+    cited: list[Cited] = []
+    words = ""
+    try:
+        for event in events:
+            if isinstance(event, Cited):
+                cited.append(event)
+            else:
+                words += event.text
+                # What a model says is not for the terminal to obey.
+                out.file.write(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", event.text))
+                out.file.flush()
+    finally:
+        out.print("" if words else NO_ANSWER)
+        for number, citation, heading in cited:
+            if citation is None:
+                out.print(f"    [{number}] is the number of no passage: not verified", style="yellow")
+                continue
+            under = f"  under {heading}" if heading else ""
+            out.print(f"    [{number}] {citation}{under}  {checked_against(citation)}", style="cyan")
+        if words.strip() and not cited and words.strip() != NO_ANSWER:
+            out.print("    it cites no passage: none of this is verified", style="yellow")
+
+
+def told_by_llm(events: Iterator[Words | Cited]) -> dict[str, object]:
+    """A model's answer, for machines."""
+    words, cited = "", []
+    for event in events:
+        if isinstance(event, Cited):
+            cited.append(event)
+        else:
+            words += event.text
+    return {
+        "text": words,
+        "citations": [
+            {"number": one.number, "heading": one.heading, **one.citation._asdict()}
+            for one in cited
+            if one.citation
+        ],
+        "unverified": [one.number for one in cited if one.citation is None],
+    }
+
+
+def checked_against(citation: Citation) -> str:
+    """What a citation was compared with."""
+    against = "the file" if citation.checked == "file" else "the index's own copy"
+    return f"(checked against {against})"
+
+
 def print_answers(answers: Iterator[Answer]) -> int:
     """The answers as they come; says so if there is none. Returns how many there were."""
     count = 0
     for answer in answers:
         count += 1
         out.print(" ".join(answer.text.split()))
-        against = "the file" if answer.citation.checked == "file" else "the index's own copy"
         under = f"  under {answer.heading}" if answer.heading else ""
-        out.print(f"    {answer.citation}{under}  (checked against {against})", style="cyan")
+        out.print(f"    {answer.citation}{under}  {checked_against(answer.citation)}", style="cyan")
     if not count:
         out.print(NO_ANSWER)
     return count

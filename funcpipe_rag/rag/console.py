@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from .embedding import EmbedderProblem
+from .generating import LLMProblem
 from .index import IndexProblem
 from .retrieve import QueryError
 
@@ -38,7 +39,7 @@ def mistakes(index: str) -> Iterator[None]:
         yield
     except (Usage, QueryError) as error:
         give_up(str(error), USAGE)
-    except (IndexProblem, EmbedderProblem) as error:
+    except (IndexProblem, EmbedderProblem, LLMProblem) as error:
         give_up(str(error), FAILED)
     except ValueError as error:
         give_up(str(error), USAGE)

@@ -18,6 +18,8 @@ from typing import Any, Protocol, TypeAlias
 from funcpipe_rag.streams import Backoff, RetryPolicy, retry
 from funcpipe_rag.streams.arguments import a_whole_number
 
+from .openai_server import ServerBusy, ServerProblem, asked, check_address
+
 Vector: TypeAlias = "array[float]"
 """float32, `dimension` of them."""
 
@@ -173,21 +175,19 @@ class OpenAIEmbedder:
         sleeper: Callable[[float], object] = sleep,
         timeout: float = 60.0,
     ) -> None:
-        if not model or not base_url.startswith(("http://", "https://")):
-            raise ValueError(
-                'make_embedder: "openai:" wants MODEL@BASE_URL, such as "openai:bge-m3@http://localhost:8080/v1", '
-                f"got {f'{model}@{base_url}'!r}"
-            )
+        check_address("make_embedder", "bge-m3", model, base_url)
         self._model, self._base, self._timeout = model, base_url.rstrip("/"), timeout
         self.fingerprint = f"openai:{model}@{self._base}"
-        policy = RetryPolicy(attempts=5, backoff=Backoff(base=1), retry_on=(_Busy,))
+        policy = RetryPolicy(attempts=5, backoff=Backoff(base=1), retry_on=(ServerBusy,))
         self._patiently = retry(policy, sleeper=sleeper)(self._asked)
 
     def __call__(self, texts: Sequence[str], /) -> list[Vector]:
         try:
             answer = self._patiently(list(texts))
-        except _Busy as error:
+        except ServerBusy as error:
             raise EmbedderProblem(f"{error}; it was asked 5 times") from None
+        except ServerProblem as error:
+            raise EmbedderProblem(str(error)) from None
         try:
             rows = sorted(answer["data"], key=lambda row: int(row["index"]))
             return [array("f", row["embedding"]) for row in rows]
@@ -195,35 +195,13 @@ class OpenAIEmbedder:
             raise EmbedderProblem(f"{self._base}/embeddings: its answer is not one of embeddings") from None
 
     def _asked(self, texts: list[str]) -> Any:
-        # Imported here: what speaks HTTP takes longer to load, and more memory, than all the rest of the room.
-        from http.client import HTTPException
-        from urllib.error import HTTPError, URLError
-        from urllib.request import Request, urlopen
-
         where = f"{self._base}/embeddings"
-        headers = {"Content-Type": "application/json"}
-        if key := os.environ.get("OPENAI_API_KEY"):
-            headers["Authorization"] = f"Bearer {key}"
-        body = json.dumps({"model": self._model, "input": texts, "encoding_format": "float"})
-        request = Request(where, data=body.encode("utf-8", "surrogatepass"), headers=headers, method="POST")
-        try:
-            with urlopen(request, timeout=self._timeout) as answer:
+        body = {"model": self._model, "input": texts, "encoding_format": "float"}
+        with asked(where, body, timeout=self._timeout) as answer:
+            try:
                 return json.loads(answer.read())
-        except HTTPError as error:
-            with error:
-                said = error.read(300).decode("utf-8", "replace").strip()
-            message = f"{where} answered {error.code} {error.reason}{f': {said}' if said else ''}"
-            if error.code in (408, 409, 429) or error.code >= 500:
-                raise _Busy(message) from None
-            raise EmbedderProblem(message) from None
-        except (URLError, HTTPException, OSError) as error:
-            raise _Busy(f"{where} cannot be reached ({getattr(error, 'reason', error)})") from None
-        except ValueError:
-            raise EmbedderProblem(f"{where}: its answer is no JSON") from None
-
-
-class _Busy(Exception):
-    """A server that may answer if it is asked again."""
+            except ValueError:
+                raise ServerProblem(f"{where}: its answer is no JSON") from None
 
 
 def _hash(what: str) -> Embedder:
