@@ -484,3 +484,19 @@ def test_the_full_text_is_kept_for_tantivy_when_that_is_wanted(docs: Path, tmp_p
     run("build", docs, "--index", index, "--no-tantivy")
     assert "tantivy" not in run("status", "--index", index).stdout
     assert not list(tmp_path.glob("*.tantivy*"))
+
+
+def test_a_build_writes_down_each_document_with_its_time_and_memory(docs: Path, tmp_path: Path) -> None:
+    (docs / "bad.md").write_bytes(b"caf\xe9")
+    index, log = tmp_path / "docs.db", tmp_path / "log.jsonl"
+    assert run("build", docs, "--index", index, "--log", log).returncode == 3
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(row["kind"], row["source"]) for row in rows] == [
+        ("quarantined", "bad.md"),
+        ("indexed", "chain.md"),
+        ("indexed", "tee.md"),
+    ]
+    assert all(row["memory"] > 1_000_000 and row["t"] >= 0 for row in rows)
+    wrong = run("build", docs, "--index", tmp_path / "no.db", "--log", tmp_path / "none" / "log")
+    assert (wrong.returncode, "No such file" in wrong.stderr) == (1, True)
+    assert not (tmp_path / "no.db").exists()

@@ -20,17 +20,21 @@ from funcpipe_rag import fmap, fork2_lockstep, make_roundrobin, multicast_bounde
 from funcpipe_rag.course import watch
 from funcpipe_rag.plots import (
     DemandDiagram,
+    IngestDashboard,
     MemoryCurve,
     Picture,
     SkewPlot,
     Usage,
-    memory,
+    curves,
     memory_curve,
     read_log,
 )
 from funcpipe_rag.plots.memory_demos import MEMORY_DEMOS, average_in_turns, total_from_list
 from funcpipe_rag.plots.picture import escaped
 from funcpipe_rag.plots.pipeline_demos import chunks_from_lists, chunks_from_stream
+from funcpipe_rag.plots.rag_memory_demos import ingest_from_lists, ingest_from_stream
+from funcpipe_rag.rag import Event as Built, Logged, RagEnv, gen_ingest, make_docs_source, read_build_log
+from funcpipe_rag.rag.build_log import log_line
 from funcpipe_rag.streams.ownership import close
 from funcpipe_rag.streams.probe import Event, Log, OverPulled, Probe
 
@@ -523,6 +527,7 @@ def test_the_same_measurements_give_the_same_curve() -> None:
     assert svg.get("role") == "img" and svg.get("aria-label") == svg[1].text == one.alt
     written = {"".join(text.itertext()).strip() for text in svg.iter(f"{SVG}text")}
     assert {"eager grows by 40.0 bytes an item", "<lazy> & $x^2$ grows by 0.0 bytes an item"} <= written
+    assert "3,000" in written  # the axis reaches as far as the measurements
     assert not re.search(r"20\d\d-\d\d-\d\d|matplotlib v", one.to_svg())
 
 
@@ -533,7 +538,7 @@ def test_the_slope_is_in_bytes_an_item() -> None:
 
 
 def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "find_spec", lambda name: None)
+    monkeypatch.setattr(curves, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=re.escape("pip install 'funcpipe-rag[course]'")):
         MemoryCurve(MEASURED).to_svg()
     with pytest.raises(ModuleNotFoundError, match="needs memory-profiler"):
@@ -642,3 +647,84 @@ def test_a_demo_that_is_not_there_is_said_to_be() -> None:
     command = [sys.executable, "-m", "funcpipe_rag.plots.memory_demos", "total_from_lsit", "10"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "NAME is total_from_list" in done.stderr
+
+
+# The ingest dashboard
+
+
+def logged(n: int, *, every: float = 0.5) -> Iterator[Logged]:
+    """Documents that are indexed in groups of ten, every seventh unreadable; then one removed."""
+    for at in range(n):
+        kind = "quarantined" if at % 7 == 6 else "indexed"
+        yield Logged(every * (at // 10 + 1), (30 + at % 5) * MIB, Built(kind, f"{at}.md", chunks=2))  # type: ignore[arg-type]
+    yield Logged(every * (n // 10 + 2), 31 * MIB, Built("removed", "gone.md"))
+
+
+def test_a_dashboard_counts_what_the_log_tells() -> None:
+    board = IngestDashboard(logged(700))
+    last = board.samples[-1]
+    assert (last.documents, last.chunks, last.failures) == (700, 1400, 100)
+    assert board.alt == (
+        "700 documents in 36.0 seconds, 19 a second; 1,400 chunks; 100 could not be read; at most 34 MiB of memory"
+    )
+    svg = parsed(board)
+    written = {"".join(text.itertext()).strip() for text in svg.iter(f"{SVG}text")}
+    assert {"documents a second", "chunks so far", "memory of the process, MiB", "seconds"} <= written
+    assert svg[1].text == svg.get("aria-label") == board.alt
+    assert any(label in written for label in ("30", "35")) and any(
+        label in written for label in ("1,250", "1,400")
+    )
+    # Ten documents come at a time, every half second: that is 20 a second, whenever one looks.
+    rates = [float(line.split()[2]) for line in board.to_text().splitlines()[1:-1]]
+    assert all(15 <= rate <= 25 for rate in rates)
+
+
+def test_a_dashboard_holds_as_much_of_a_long_build_as_of_a_short_one() -> None:
+    long = IngestDashboard(logged(200_000, every=0.01))
+    assert len(long.samples) <= 242
+    assert long.samples[-1].documents == 200_000
+    gaps = [b.t - a.t for a, b in pairwise(long.samples[:-1])]
+    assert max(gaps) < 10 * long.samples[-1].t / 120
+
+
+def test_a_dashboard_of_nothing_says_so() -> None:
+    board = IngestDashboard()
+    assert board.alt == "No document has been seen."
+    assert board.to_text().startswith("seconds  documents")
+    parsed(board)
+
+
+def test_a_build_is_watched_as_it_goes_and_its_log_draws_the_same(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for n in range(30):
+        (docs / f"{n:02}.md").write_bytes(
+            b"caf\xe9" if n == 7 else b"# One\n\nA tee splits a stream.\n" * (n + 1)
+        )
+    board, lines = IngestDashboard(), []
+    events = gen_ingest(tmp_path / "i.db", make_docs_source(docs, on_error="collect")(), RagEnv(200))
+    times = iter(range(100))
+    for event in board.watch(events, clock=lambda: float(next(times)), memory=lambda: 40 * MIB):
+        lines.append(log_line(Logged(float(len(lines) + 1), 40 * MIB, event)))
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    again = IngestDashboard(read_build_log(tmp_path / "log.jsonl"))
+    assert board.samples == again.samples and board.to_svg() == again.to_svg()
+    assert board.samples[-1].failures == 1
+    (tmp_path / "log.jsonl").write_text(f"{lines[0]}\n{lines[1][:20]}")
+    with pytest.raises(ValueError, match=r"log.jsonl:2: is no line of a build's log"):
+        IngestDashboard(read_build_log(tmp_path / "log.jsonl"))
+
+
+def peak_of(way: Callable[[int], object], items: int) -> int:
+    tracemalloc.start()
+    way(items)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+def test_an_index_is_made_in_memory_that_does_not_grow_with_the_documents() -> None:
+    # From one megabyte of text to ten.
+    assert peak_of(ingest_from_stream, 1000) - peak_of(ingest_from_stream, 100) < 1 * MIB
+    # The other holds what it has read: the measure can tell the two apart.
+    assert peak_of(ingest_from_lists, 200) - peak_of(ingest_from_lists, 100) > 2 * MIB

@@ -7,6 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .demand import DemandDiagram as DemandDiagram
     from .events import read_log as read_log
+    from .ingest import IngestDashboard as IngestDashboard
     from .memory import MemoryCurve as MemoryCurve, Usage as Usage, memory_curve as memory_curve
     from .picture import Picture as Picture
     from .skew import SkewPlot as SkewPlot
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 _HOME = {
     "demand": ("DemandDiagram",),
     "events": ("read_log",),
+    "ingest": ("IngestDashboard",),
     "memory": (
         "MemoryCurve",
         "Usage",

@@ -7,16 +7,17 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
-from io import StringIO
 from json import dumps, loads
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .picture import INK, PAPER, QUIET, Picture, element, escaped, padded, printable, room, shortened
+from .curves import LINES, drawn, needs, plain
+from .picture import Picture, padded, printable, room, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 class Usage(NamedTuple):
@@ -60,7 +61,7 @@ def memory_curve(
     names = [getattr(way, "__name__", type(way).__name__) for way in ways]
     if not ways or len(set(names)) < len(names):
         raise ValueError(f"memory_curve: wants functions that differ in name, at least one, got {names}")
-    _needs("memory_profiler", "memory-profiler")
+    needs("memory_profiler", "memory-profiler", "a memory curve")
     for name, way in zip(names, ways, strict=True):
         if not _importable(way):
             raise ValueError(
@@ -142,46 +143,30 @@ class MemoryCurve(Picture):
 
         The same measurements give the same bytes, as far as one version of matplotlib goes.
         """
-        _needs("matplotlib", "matplotlib")
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
+        foot = 0.7 + 0.24 * len(self.measured)
+        size = 9, 2.8 + foot
+        return drawn(
+            size, partial(self._panels, foot / size[1]), title=self.title, alt=self.alt, what="a memory curve"
+        )
 
-        settings: dict[Any, Any] = {
-            "svg.hashsalt": "funcpipe_rag",
-            "svg.fonttype": "none",
-            "font.family": "sans-serif",
-            "font.size": 11,
-            "text.color": INK,
-            "text.parse_math": False,
-        }
-        with rc_context(settings):
-            foot = 0.7 + 0.24 * len(self.measured)
-            high = 2.8 + foot
-            figure = Figure(figsize=(9, high), facecolor=PAPER)
-            panels = figure.subplots(1, 2, sharey=True)
-            figure.subplots_adjust(
-                left=0.08, right=0.97, bottom=foot / high, top=1 - 0.35 / high, wspace=0.14
-            )
-            for panel, title, of in zip(panels, _PANELS, ("traced", "rss"), strict=True):
-                self._draw(panel, title, of)
-            panels[0].set_ylabel("MiB at the peak")
-            # Below zero, so that a line that lies on it is seen.
-            panels[0].set_ylim(bottom=-0.04 * panels[0].get_ylim()[1])
-            lines = panels[0].get_lines()
-            labels = [shortened(self._grows(name), 80, tail=30) for name in self.measured]
-            figure.legend(lines, labels, loc="lower left", bbox_to_anchor=(0.07, 0), frameon=False, ncols=1)
-            written = StringIO()
-            canvas: Any = FigureCanvasSVG(figure)
-            canvas.print_svg(written, metadata=dict.fromkeys(_DATED))
-        return _spoken(written.getvalue(), self.title, self.alt)
+    def _panels(self, foot: float, figure: Figure) -> None:
+        panels = figure.subplots(1, 2, sharey=True)
+        top = 1 - 0.35 / figure.get_figheight()
+        figure.subplots_adjust(left=0.08, right=0.97, bottom=foot, top=top, wspace=0.14)
+        for panel, title, of in zip(panels, _PANELS, ("traced", "rss"), strict=True):
+            self._draw(panel, title, of)
+        panels[0].set_ylabel("MiB at the peak")
+        # Below zero, so that a line that lies on it is seen.
+        panels[0].set_ylim(bottom=-0.04 * panels[0].get_ylim()[1])
+        lines = panels[0].get_lines()
+        labels = [shortened(self._grows(name), 80, tail=30) for name in self.measured]
+        figure.legend(lines, labels, loc="lower left", bbox_to_anchor=(0.07, 0), frameon=False, ncols=1)
 
     def _draw(self, panel: Axes, title: str, of: str) -> None:
         from matplotlib.ticker import MaxNLocator
 
-        panel.set_title(title, fontsize=11)
         for at, usages in enumerate(self.measured.values()):
-            colour, dashes, mark = _LINES[at % len(_LINES)]
+            colour, dashes, mark = LINES[at % len(LINES)]
             panel.plot(
                 [usage.items for usage in usages],
                 [getattr(usage, of) / 2**20 for usage in usages],
@@ -191,13 +176,10 @@ class MemoryCurve(Picture):
                 linewidth=2,
                 clip_on=False,
             )
-        panel.set_xlim(left=0)
+        plain(panel, title)
         panel.set_xlabel("items")
         panel.xaxis.set_major_formatter("{x:,.0f}")
         panel.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-        panel.tick_params(colors=QUIET)
-        panel.grid(color="#e4e4e4")
-        panel.spines[["top", "right"]].set_visible(False)
 
     def _grows(self, name: str) -> str:
         # Adding zero makes of a slope of -0.0 one of 0.0.
@@ -205,8 +187,6 @@ class MemoryCurve(Picture):
 
 
 _PANELS = ("traced by tracemalloc", "the process (RSS)")
-_LINES = (("#a84300", "-", "o"), ("#00568f", "--", "s"), ("#00604a", ":", "^"), ("#6b3d8f", "-.", "D"))
-_DATED = ("Date", "Creator", "Format", "Type")
 
 
 def _importable(way: Callable[[int], object]) -> bool:
@@ -251,20 +231,5 @@ def main() -> None:
     print(f"\n{dumps([peak - start, round((max(looks) - looks[0]) * 2**20)])}")
 
 
-def _spoken(document: str, title: str, alt: str) -> str:
-    """matplotlib's SVG with a name and a description, and without what may stand in a file only."""
-    begins = document.index("<svg")
-    ends = document.index(">", begins)
-    names = element("title", escaped(title)) + element("desc", escaped(alt))
-    opening = f'{document[begins:ends]} role="img" aria-label="{escaped(alt)}">'
-    return f"{opening}{names}{document[ends + 1 :]}"
-
-
 def _mib(size: int) -> str:
     return f"{size / 2**20:,.3f} MiB"
-
-
-def _needs(module: str, name: str) -> None:
-    if find_spec(module) is None:
-        wants = f"a memory curve needs {name}, which is not installed: pip install 'funcpipe-rag[course]'"
-        raise ModuleNotFoundError(wants, name=module)

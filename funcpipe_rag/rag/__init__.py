@@ -4,6 +4,7 @@ Standard library only. The command line (typer, rich) is in commands.py and is n
 """
 
 from .answer import Answer, gen_answers
+from .build_log import Logged, gen_logged, read_build_log
 from .chunking import gen_bounded_chunks, gen_chunks, gen_overlapping_chunks
 from .citing import Citation
 from .cleaning import clean, gen_clean_docs
@@ -46,6 +47,7 @@ __all__ = [
     "Judged",
     "KnownItem",
     "LLMProblem",
+    "Logged",
     "NoIndex",
     "NotAnIndex",
     "NotText",
@@ -69,6 +71,7 @@ __all__ = [
     "gen_ingest",
     "gen_judged",
     "gen_llm_answer",
+    "gen_logged",
     "gen_overlapping_chunks",
     "known_items",
     "make_docs_source",
@@ -77,6 +80,7 @@ __all__ = [
     "make_multi_rag_fn",
     "near_dedup",
     "ratio_of_means",
+    "read_build_log",
     "search",
     "structural_dedup",
     "sweep",

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from .build_log import gen_logged, log_line
 from .console import DONE, INTERRUPTED, PARTLY, Usage, amount, err, fact, megabytes
 from .embedding import make_embedder
 from .index import BESIDE
@@ -102,8 +103,9 @@ def run_build(
     rebuild: bool = False,
     fast_views: bool | None = None,
     quiet: bool = False,
+    log: IO[str] | None = None,
 ) -> Built:
-    """Build to the end or to Ctrl-C, with a progress bar where somebody can see it."""
+    """Build to the end or to Ctrl-C, with a progress bar where somebody can see it, and lines in a log."""
     report, quarantine = Report(), []
     began = perf_counter()
     shown = err.is_terminal and not quiet
@@ -120,7 +122,10 @@ def run_build(
             stop=lambda: bool(stop),
         )
         try:
-            for event in events:
+            for logged in gen_logged(events):
+                event = logged.event
+                if log is not None:
+                    log.write(f"{log_line(logged)}\n")
                 report = report.plus(event)
                 if event.kind == "quarantined":
                     quarantine.append(Quarantined(event.source, event.reason, event.line))

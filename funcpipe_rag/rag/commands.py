@@ -11,6 +11,7 @@ import re
 import shlex
 import sysconfig
 from collections.abc import Iterator
+from contextlib import nullcontext
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Annotated, cast
@@ -117,6 +118,12 @@ def build(
             "--rebuild", help="Make the index anew; the old one is there until the new one is whole."
         ),
     ] = False,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Write a line of JSON for each document: time, memory, what became of it."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring an index up to date with folders and files.
@@ -133,7 +140,10 @@ def build(
         env = RagEnv(size, lap, boundary=cast(Boundary, boundary or had.get("boundary", "word")))
         spec = embedder if embedder is not None else had.get("embedder_spec")
         corpus = Corpus(paths, encoding, spec)
-        built = run_build(corpus, index, env, rebuild=rebuild, fast_views=tantivy, quiet=as_json)
+        with open(log, "w", encoding="utf-8", buffering=1) if log else nullcontext() as written:
+            built = run_build(
+                corpus, index, env, rebuild=rebuild, fast_views=tantivy, quiet=as_json, log=written
+            )
         if as_json:
             print_json({"index": index, **built.as_dict()})
         else:
