@@ -244,3 +244,18 @@ def test_sentences_go_forward_and_are_stripped(text: str) -> None:
         words = text[sentence.start : sentence.stop]
         assert words == words.strip()
         at = sentence.stop
+
+
+@pytest.mark.parametrize("chunk_size", [80, 120, 200])
+def test_a_comment_in_a_program_is_no_heading_wherever_the_passage_begins(
+    tmp_path: Path, chunk_size: int
+) -> None:
+    text = (
+        "# Tee\n\n```\n"
+        + "x = 1\n" * 20
+        + "# a comment about frogs\ny = 2\n```\n\nA tee splits frogs into two.\n"
+    )
+    build_index(tmp_path / "i.db", [RawDoc("t", text, "t.md")], RagEnv(chunk_size, 20, boundary="word"))
+    with Index(tmp_path / "i.db") as index:
+        [answer, *_] = gen_answers(index, "What splits frogs?")
+        assert (answer.text, answer.heading) == ("A tee splits frogs into two.", "Tee")

@@ -9,6 +9,7 @@ import sqlite3
 import tracemalloc
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from time import process_time
 
@@ -17,10 +18,12 @@ import pytest
 from funcpipe_rag.rag import (
     EmbedderProblem,
     Event,
+    Filter,
     Index,
     RagEnv,
     RawDoc,
     build_index,
+    gen_answers,
     gen_chunks,
     gen_clean_docs,
     gen_ingest,
@@ -274,3 +277,59 @@ def test_an_extension_of_sqlite_is_needed_for_vectors(file: Path, monkeypatch: p
         [(chunk_id,)] = index.rows("SELECT chunk_id FROM chunk")
         assert index.vector(chunk_id) == make_embedder("hash:4")(["one"])[0]
     assert loaded == []
+
+
+def test_a_filter_makes_a_full_text_search_collapse(file: Path) -> None:
+    """tobi/qmd#455: a condition joined to the full-text query took 50 times as long as the query."""
+    docs = [
+        RawDoc(str(n), f"tee stream {n} " * 20, f"{'many' if n % 50 else 'few'}/{n}.md") for n in range(2000)
+    ]
+    build_index(file, docs, RagEnv(1000))
+    with Index(file) as index:
+
+        def steps_of(where: Filter) -> int:
+            steps = 0
+
+            def count() -> int:
+                nonlocal steps
+                steps += 1
+                return 0
+
+            index.connection.set_progress_handler(count, 100)
+            assert search(index, "tee stream", where=where)
+            index.connection.set_progress_handler(None, 0)
+            return steps
+
+        plain, few, one = (steps_of(Filter(sources)) for sources in ((), ("few/*",), ("many/1999.md",)))
+    # At most one more ranking, and a question about each document in it.
+    assert few < 6 * plain and one < 6 * plain
+
+
+def test_a_quotation_is_not_checked_against_its_source(tmp_path: Path, file: Path) -> None:
+    """archestra#7161, langchain#5972: what an answer cites need not be there, and nobody looks."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "tee.md").write_text("# Tee\n\nA tee splits one stream into two.\n")
+    build_index(file, make_docs_source(docs)(), RagEnv(1000), settings={"roots": {"docs": str(docs)}})
+    with Index(file) as index:
+        [answer] = gen_answers(index, "What does a tee split?")
+        assert (docs / "tee.md").read_text()[answer.citation.start : answer.citation.stop] == answer.text
+        # The file has changed: the index's own copy is what it says, and says that it is that.
+        (docs / "tee.md").write_text("# Tee\n\nA tee splits nothing any more at all.\n")
+        [answer] = gen_answers(index, "What does a tee split?")
+        assert answer.citation.checked == "index"
+        # The copy has changed, too: nothing vouches for the sentence, so it is not said.
+        index.close()
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE stored_chunk SET raw = 'A tee splits hairs.'")
+    with Index(file) as index:
+        assert list(gen_answers(index, "What does a tee split?")) == []
+
+
+def test_a_search_does_not_say_which_passage_it_found(file: Path) -> None:
+    """raglite#50: what comes back has no id to ask for it again."""
+    build_index(file, [RawDoc("a", "one tee. " * 40, "a.md"), RawDoc("b", "two forks", "b.md")], RagEnv(50))
+    with Index(file) as index:
+        ids = {id_.hex() for id_ in index.chunk_ids()}
+        found = [hit.chunk_id for query in ("tee", "forks") for hit in search(index, query)]
+        assert len(found) == 2 and set(found) <= ids

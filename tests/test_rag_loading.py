@@ -194,7 +194,31 @@ def test_a_pages_text_does_not_depend_on_the_blocks(cuts: list[int]) -> None:
         return (PAGE[a:b] for a, b in pairwise(edges))
 
     text = "".join(gen_page_text(blocks))
-    assert text == ("T&T\n\n## Two words\n\na b\nc <d>\n\n- x\n- y\n\n  def f():\n    1\n\n\n1 2\n")
+    assert text == ("T&T\n\n## Two words\n\na b\nc <d>\n\n- x\n- y\n\n```\n  def f():\n    1\n```\n\n1 2\n")
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<pre># a comment</pre>", "```\n# a comment\n```\n"),
+        ("<pre><span># a</span>\n<b>x</b></pre>y", "```\n# a\nx\n```\n\ny\n"),
+        ("<pre></pre>x<pre>\n</pre>", "x\n\n```\n\n```\n"),
+        ("a<pre>b", "a\n\n```\nb\n```\n"),
+        ('<h2>Tee<a class="headerlink" href="#tee">\u00b6</a></h2>', "## Tee\n"),
+    ],
+)
+def test_a_program_in_a_page_is_fenced_and_the_mark_of_a_heading_is_no_word(page: str, text: str) -> None:
+    assert "".join(gen_page_text(lambda: iter([page]))) == text
+    assert "".join(gen_page_text(lambda: iter(page))) == text
+
+
+def test_a_comment_in_a_page_s_program_is_no_heading(tmp_path: Path) -> None:
+    page = "<h1>Tee</h1><pre># a comment\nx = 1</pre><p>It splits.</p>"
+    build_index(
+        tmp_path / "i.db", [RawDoc("p", "".join(gen_page_text(lambda: iter([page]))), "p.html")], RagEnv(30)
+    )
+    with Index(tmp_path / "i.db") as index:
+        assert {heading for (heading,) in index.rows("SELECT heading FROM chunk")} == {"Tee"}
 
 
 def test_a_comment_that_nobody_closes_is_not_held_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

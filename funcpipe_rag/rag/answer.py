@@ -19,7 +19,7 @@ from .citing import Citation, cite_sentence
 from .embedding import Embedder
 from .filters import EVERYTHING, Filter
 from .index import Index
-from .outline import headings
+from .outline import Heading, markdown_headings, reader_of
 from .retrieve import Hit, best_passages, query_words
 from .sentences import gen_sentences
 
@@ -30,6 +30,9 @@ ENOUGH = 0.45
 
 # Sentences that fall below this share of the best one's score add noise, not detail.
 NEAR_BEST = 0.6
+
+# A sentence of the next best document counts for so much less.
+DECAY = 0.9
 
 # What is longer, in characters, is no sentence but a table (a third of it if it does not read like prose).
 LONGEST = 600
@@ -136,7 +139,9 @@ def _ranked(index: Index, words: Sequence[str], hits: Iterable[Hit]) -> list[_Ca
     )
     weights = _weights(index, wanted)
     whole = sum(weights.values())
-    top = max(candidate.hit.score for candidate in candidates)
+    places = {
+        source: place for place, source in enumerate(dict.fromkeys(one.hit.source for one in candidates))
+    }
     ranked = []
     for candidate, own, above in zip(candidates, stems[::2], stems[1::2], strict=True):
         said = sum(weight for word, weight in weights.items() if word in own)
@@ -146,7 +151,7 @@ def _ranked(index: Index, words: Sequence[str], hits: Iterable[Hit]) -> list[_Ca
             (said + (0.95 if candidate.first else 0.6) * implied) / whole if said or candidate.first else 0.0
         )
         length = 1 / (1 + max(0, len(own) - 25) / 50)
-        score = covers * (1.0 if candidate.prose else 0.5) * length * (0.6 + 0.4 * candidate.hit.score / top)
+        score = covers * (1.0 if candidate.prose else 0.5) * length * DECAY ** places[candidate.hit.source]
         ranked.append(candidate._replace(words=own, covers=covers, score=score))
     # Code answers only where no prose does: it says how, seldom what.
     ranked.sort(key=lambda one: (not one.prose or one.covers < ENOUGH, -one.score, one.hit.source, one.start))
@@ -159,7 +164,7 @@ def _candidates(index: Index, hit: Hit) -> Iterator[_Candidate]:
         (hit.row,),
     )
     path = hit.heading.split(HEADING_JOINT) if hit.heading else []
-    inside = list(headings(hit.source, hit.text))
+    inside = _headings_inside(index, hit)
     length = len(hit.text.rstrip())
     first = False
     for start, stop, prose in gen_sentences(hit.text):
@@ -174,6 +179,27 @@ def _candidates(index: Index, hit: Hit) -> Iterator[_Candidate]:
             heading = HEADING_JOINT.join(path)
             yield _Candidate(hit, start, stop, hit.text[start:stop], heading, prose, first and prose)
             first = first and not prose
+
+
+def _headings_inside(index: Index, hit: Hit) -> list[Heading]:
+    reader = reader_of(hit.source)
+    found = list(reader(hit.text, [])) if reader else []
+    if reader is not markdown_headings or not found:
+        return found
+    # A passage may begin inside a program, where "#" begins a comment: that is seen from what stands before it.
+    [(section, ordinal, shared)] = index.rows(
+        "SELECT section, ordinal, shared FROM chunk WHERE id = ?", (hit.row,)
+    )
+    [(before,)] = index.rows(
+        "SELECT group_concat(fresh, '') FROM (SELECT substr(text, shared + 1) AS fresh FROM chunk "
+        "WHERE section = ? AND ordinal < ? ORDER BY ordinal)",
+        (section, ordinal),
+    )
+    fence: list[str] = []
+    before = before or ""
+    for _ in reader(before[: len(before) - shared], fence):
+        pass
+    return list(reader(hit.text, fence))
 
 
 def _stems(texts: Sequence[str]) -> list[frozenset[str]]:

@@ -111,19 +111,6 @@ class Outline:
         return self._paths[1][0] if len(self._paths) > 1 else None
 
 
-def headings(source: str, text: str) -> Iterator[Heading]:
-    r"""All headings of one short text.
-
-    >>> list(headings("a.py", "class Stage:\n    def run(self):\n        ...\n"))
-    [Heading(at=0, level=0, title='Stage'), Heading(at=13, level=1, title='run')]
-
-    >>> list(headings("a.rst", "Tee\n===\n"))
-    [Heading(at=0, level=0, title='Tee')]
-    """
-    reader = reader_of(source)
-    return reader(text, []) if reader else iter(())
-
-
 def reader_of(source: str) -> Reader | None:
     """What finds the headings in a file of this name; None if its kind has none."""
     return _READERS.get(source[source.rfind(".") :].lower())

@@ -44,6 +44,8 @@ def gen_page_text(markup: TextStream) -> Iterator[str]:
         yield from page.taken()
 
 
+FENCE = "```"
+
 # Space left above a block, in newlines.
 _BREAKS = {
     **dict.fromkeys(("li", "tr", "br", "dt", "dd", "option"), 1),
@@ -64,6 +66,9 @@ class _Page(HTMLParser):
         self._begun = False
         self._silent = ""
         self._plain = 0
+        self._fenced = False
+        self._line_end = ""
+        self._link = False  # within the mark behind a heading that leads back to it
 
     def read(self, block: str) -> None:
         """Take the next block of markup; NotText for what the parser cannot make anything of."""
@@ -78,6 +83,8 @@ class _Page(HTMLParser):
             self.close()
         except AssertionError as error:
             raise NotText(f"not HTML: {error}") from None
+        if self._fenced:
+            self._out.append(f"{self._line_end}{FENCE}")
         if self._begun:
             self._out.append("\n")
 
@@ -96,6 +103,8 @@ class _Page(HTMLParser):
         self._break(tag)
         if tag == "pre":
             self._plain += 1
+        elif tag == "a" and any(name == "class" and value and "headerlink" in value for name, value in attrs):
+            self._link = True
         elif tag in ("td", "th"):
             self._space = True
         elif tag == "li":
@@ -112,15 +121,23 @@ class _Page(HTMLParser):
             if tag == self._silent:
                 self._silent = ""
             return
-        self._break(tag)
         if tag == "pre" and self._plain:
             self._plain -= 1
+            if self._fenced and not self._plain:
+                self._out.append(f"{self._line_end}{FENCE}")
+                self._fenced = False
+        elif tag == "a":
+            self._link = False
+        self._break(tag)
 
     def handle_data(self, data: str) -> None:
-        if self._silent:
+        if self._silent or self._link:
             return
         if self._plain:
-            self._write(data)
+            # Fenced, as Markdown has it: a comment in a program is no heading.
+            self._write(data if self._fenced else f"{FENCE}\n{data}")
+            self._fenced = True
+            self._line_end = "" if data.endswith("\n") else "\n"
             return
         if data[0] in " \t\n\r\f":
             self._space = True
