@@ -77,7 +77,7 @@ class Card:
         kept = [f"{promise.capitalize()} ✓" for promise, mark in self.promises.items() if mark == "✓"]
         card = self.broken.as_text(
             kept=f" ({', '.join(kept)})" if kept and not self.exercise.all_laws else "",
-            hint=self.failures >= 3,
+            hint=self.failures >= 3 or self.broken.kind,
             diagram=self.failures >= 2,
             more=self._more(),
         )
@@ -96,7 +96,10 @@ class Card:
             return "\n".join([f"<h4>✓ {name}: every law holds</h4>", "<ul>", *laws, "</ul>"])
         assert self.broken is not None
         card = self.broken.as_html(
-            hint=self.failures >= 3, diagram=self.failures >= 2, more=self._more(), heading="h4"
+            hint=self.failures >= 3 or self.broken.kind,
+            diagram=self.failures >= 2,
+            more=self._more(),
+            heading="h4",
         )
         offer = [f"<p>{with_code(self._offer())}</p>"] if self._offer() else []
         if self.exercise.all_laws:
@@ -152,7 +155,11 @@ class Card:
         )
 
 
-def check(exercise_id: str, impl: Callable[..., Any]) -> Card:
+def _NOTHING() -> None:
+    """Stands for a function that was not passed."""
+
+
+def check(exercise_id: str, impl: Callable[..., Any] = _NOTHING) -> Card:
     """Judge your answer to an exercise by its laws, in order, up to the first that does not hold.
 
     Where points are given law by law, as in a capstone, all of its laws are judged.
@@ -167,6 +174,8 @@ def check(exercise_id: str, impl: Callable[..., Any]) -> Card:
     exercise = EXERCISES.get(str(exercise_id).lower())
     if exercise is None:
         raise ValueError(f"check: there is no exercise {exercise_id!r}; there are: {', '.join(EXERCISES)}")
+    if impl is _NOTHING:
+        raise TypeError(f'check: pass your function, too: check("{exercise.id}", {exercise.function})')
     if not callable(impl):
         raise TypeError(f"check: pass the function itself, {exercise.function}, not {type(impl).__name__}")
     if exercise.untouched(impl):

@@ -34,11 +34,11 @@ from . import (
     timestamps,
 )
 from .inputs import SourceSpec
-from .law import LAWS, OWED, PROMISES, Broken, Class, Law, Promise, class_of, holds, law, of, same
+from .law import LAWS, OWED, PROMISES, Broken, Class, Law, Promise, WrongKind, class_of, holds, law, of, same
 from .proving import Proof, assert_kept, each_law, prove
 from .remote import Remote, RemoteWorld
 from .running import Verdict, attempt, judge, run
-from .worlds import LocalWorld, World
+from .worlds import LocalWorld, World, kind_of
 
 __all__ = [
     "LAWS",
@@ -55,6 +55,7 @@ __all__ = [
     "SourceSpec",
     "Verdict",
     "World",
+    "WrongKind",
     "assert_kept",
     "attempt",
     "chunking",
@@ -69,6 +70,7 @@ __all__ = [
     "ingest",
     "joining",
     "judge",
+    "kind_of",
     "lateness",
     "law",
     "logs",

@@ -31,6 +31,8 @@ class Displayed:
         hint: str
         log: Log
         kept: Log | None
+        kind: bool
+        final: bool
 
         @property
         def smallest(self) -> str: ...
@@ -40,14 +42,26 @@ class Displayed:
         """The promise that is kept or broken, as a word."""
         return self.law.promise.capitalize()
 
+    @property
+    def _title(self) -> str:
+        """The promise and the law's sentence; where a law about values has nothing to compare, what is wanted first."""
+        if self.kind and self.law.promise == "same answer":
+            return f"Before the law can look: your `{self.law.about}` gives something of another kind."
+        return f"{self.promise}: {self.law.says}"
+
     def facts(self, *, hint: bool = True) -> list[Part]:
         """The lines below the law's sentence."""
-        facts = [Part("smallest input", self.smallest)] if self.smallest else []
+        # What did not come back was not tried on smaller inputs.
+        facts = (
+            [Part("on the input" if self.final else "smallest input", self.smallest)] if self.smallest else []
+        )
         facts.append(Part("what came", f"{self.came}; expected {self.expected}"))
         return [*facts, Part("hint", self.hint)] if hint else facts
 
     def diagram(self) -> str:
         """Who gave what when, for a law about demand or closing; otherwise nothing."""
+        if self.kind:
+            return ""
         shown = self._shown()
         if not any(event.kind in shown for event in self.log.events):
             return ""
@@ -77,7 +91,7 @@ class Displayed:
         """The verdict in plain text; `kept` names what already holds, `more` are further lines."""
         if self.passed:
             return f"✓ {self.promise}: {self.law.says}"
-        lines = [f"✗ {self.promise}: {self.law.says}{kept}"]
+        lines = [f"✗ {self._title}{kept}"]
         lines += [f"  {part.name:<16} {part.text}" for part in (*self.facts(hint=hint), *more)]
         drawn = self.diagram() if diagram else ""
         if drawn:
@@ -98,9 +112,8 @@ class Displayed:
         It reads in lines when the tags are taken out, too.
         """
         mark = "✓" if self.passed else "✗"
-        head = (
-            f"<{heading}>{mark} <b>{self.promise}</b>: {with_code(self.law.says)}{escape(kept)}</{heading}>"
-        )
+        name, _, says = self._title.partition(": ")
+        head = f"<{heading}>{mark} <b>{name}</b>: {with_code(says)}{escape(kept)}</{heading}>"
         if self.passed:
             return head
         parts = (*self.facts(hint=hint), *more)

@@ -7,7 +7,7 @@ judges whatever anybody else has written under the same name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -27,6 +27,14 @@ class Broken(AssertionError):
         self.came, self.expected = came, expected
 
 
+class WrongKind(Broken):
+    """What came is of another kind than what was asked for: the law has had no say yet, and neither has its hint."""
+
+    def __init__(self, came: str, expected: str, hint: str) -> None:
+        super().__init__(came, expected)
+        self.hint = hint
+
+
 def same(came: object, expected: object, what: str = "{}") -> None:
     """Break the law unless the two are equal, item by item and type by type.
 
@@ -37,8 +45,24 @@ def same(came: object, expected: object, what: str = "{}") -> None:
     funcpipe_rag.laws.law.Broken: [1, True]; expected [1, 1]
     """
     # repr tells True from 1, and an overridden __eq__ has no say in it.
-    if repr(came) != repr(expected):
-        raise Broken(what.format(repr(came)), repr(expected))
+    if repr(came) == repr(expected):
+        return
+    if isinstance(came, Iterator) and not isinstance(expected, Iterator):
+        hint = "A function with a yield in it gives a generator, whatever else it does. Is a return meant?"
+        raise WrongKind(f"it returned a {type(came).__name__}", repr(expected), hint)
+    if _with_tuples(came) == _with_tuples(expected):
+        hint = (
+            "The values are right, and their brackets are not: which are round, (), and which are square, []?"
+        )
+        raise WrongKind(what.format(repr(came)), repr(expected), hint)
+    raise Broken(what.format(repr(came)), repr(expected))
+
+
+def _with_tuples(value: object) -> str:
+    """The text of a value in which every list is a tuple."""
+    if type(value) in (list, tuple):
+        return f"({', '.join(map(_with_tuples, value))})"  # type: ignore[call-overload]
+    return repr(value)
 
 
 def times(n: int) -> str:

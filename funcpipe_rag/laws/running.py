@@ -22,7 +22,7 @@ from hypothesis.errors import Flaky
 from funcpipe_rag.streams.probe import Log, OverPulled
 
 from .display import Displayed
-from .law import Broken, Law, public, times
+from .law import Broken, Law, WrongKind, public, times
 from .wire import WireError
 from .worlds import LocalWorld, World
 
@@ -45,6 +45,8 @@ class Verdict(Displayed):
     """What happens on the same input when the package's own function keeps the law."""
     final: bool = False
     """Nothing more can be asked: the implementation did not come back."""
+    kind: bool = False
+    """What came is of another kind than what was asked for."""
     slip: bool = False
     """A name that is not there: the law has said nothing yet about what the code does."""
 
@@ -147,6 +149,8 @@ def _attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], worl
         with redirect_stdout(printed):
             law.check(world, impl, **inputs)
             world.finish()
+    except WrongKind as wrong:
+        return replace(broken, came=wrong.came, expected=wrong.expected, hint=wrong.hint, kind=True)
     except Broken as broke:
         aloud = f"; it printed {printed.getvalue().strip()[:40]!r}" if printed.getvalue().strip() else ""
         return replace(broken, came=f"{broke.came}{aloud}", expected=broke.expected)
@@ -158,7 +162,7 @@ def _attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], worl
     except TooLong:
         came = "nothing came for a while, and nothing was asked for"
         hint = "Your loop goes on without asking anybody and without giving anything. What should end it?"
-        return replace(broken, came=came, expected="an item, or the end", hint=hint, final=True)
+        return replace(broken, came=came, expected="an answer, an item or the end", hint=hint, final=True)
     except WireError as silence:
         return replace(broken, came=str(silence), expected="an answer", final=True)
     except (Exception, SystemExit) as error:
@@ -241,10 +245,9 @@ def _at_most(seconds: float) -> Iterator[None]:
 
 def _said(error: BaseException) -> str:
     text = re.sub(
-        r"'(?:Probe\w*|Watched|Collection)' object|object of type '(?:Probe\w*|Watched|Collection)'",
-        "a stream",
-        str(error),
+        r"'(?:Probe\w*|Watched)' object|object of type '(?:Probe\w*|Watched)'", "a stream", str(error)
     )
+    text = re.sub(r"'Collection' object|object of type 'Collection'", "a collection", text)
     text = text.partition("\n")[0]
     line = _line(error)
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -282,6 +285,10 @@ def _about(error: BaseException, law: Law) -> str:
     if isinstance(error, TypeError) and ("has no len()" in text or "not subscriptable" in text):
         return (
             "A stream comes one item at a time: it has no length and no [0]. What does a loop over it need?"
+        )
+    if isinstance(error, TypeError) and "is not an iterator" in text:
+        return (
+            "Only an iterator answers next(). What makes an iterator of a collection, or of any other stream?"
         )
     if isinstance(error, TypeError) and "NoneType" in text:
         return "Something gave None. Which function that you call has no return and no yield yet?"

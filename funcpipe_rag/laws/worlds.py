@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from funcpipe_rag.streams.probe import Log, OverPulled, Probe, ProbeIterator
 
 from .inputs import FUNCTIONS, STAGES, SourceSpec
-from .law import Broken, holds
+from .law import WrongKind, holds
 
 
 class World(Protocol):
@@ -102,18 +102,26 @@ class LocalWorld:
 
     def run(self, made: object, *given: object) -> Any:
         wanted = "a transform: a function of one stream" if given else "a source: a function to call"
-        kind = "None" if made is None else f"a {type(made).__name__}"
         if not callable(made):
-            raise Broken(
-                f"the call returned {kind}", f"{wanted} (is a return missing, or one call too many?)"
+            hint = "Who calls what here: which call gives a function, and does that one return it?"
+            raise WrongKind(
+                f"the call returned {kind_of(made)}",
+                f"{wanted} (is a return missing, or one call too many?)",
+                hint,
             )
         return made(*given)
 
     def iterator(self, made: object) -> Iterator[Any]:
-        kind = type(made).__name__
-        holds(made is not None, "it returned None", "an iterator (is there a return, or a yield, missing?)")
-        holds(hasattr(made, "__next__"), f"it returned a {kind}", "an iterator, which gives items on demand")
+        if made is None:
+            hint = "Which line hands the result over? A function without a return and without a yield gives None."
+            raise WrongKind("it returned None", "an iterator (is there a return, or a yield, missing?)", hint)
+        if not hasattr(made, "__next__"):
+            hint = "What does a function give that has a yield in it? And one that builds a list?"
+            if not hasattr(made, "__iter__"):
+                hint = "Whoever calls it wants to ask for item after item. What does your return hand over?"
+            raise WrongKind(f"it returned {kind_of(made)}", "an iterator, which gives items on demand", hint)
         assert isinstance(made, Iterator)
+        kind = type(made).__name__
         holds(
             iter(made) is made,
             f"iter() of the {kind} was another object",
@@ -141,6 +149,16 @@ class LocalWorld:
         for probe in self._probes:
             if probe.over:
                 raise OverPulled(probe.name, probe.budget or 0)
+
+
+def kind_of(made: object) -> str:
+    """What kind of thing this is, in words.
+
+    >>> kind_of(3), kind_of([]), kind_of(None)
+    ('an int', 'a list', 'None')
+    """
+    name = type(made).__name__
+    return "None" if made is None else f"a{'n' if name[0] in 'aeiouAEIOU' else ''} {name}"
 
 
 class Collection:

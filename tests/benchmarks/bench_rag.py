@@ -331,7 +331,7 @@ def ingest_haystack(folder: Path, megabytes: float, again: bool) -> float:
     @component
     class Hash:
         @component.output_types(documents=list[Document])
-        def run(self, documents: list[Document]) -> dict[str, Any]:
+        def run(self, documents: Any) -> dict[str, Any]:
             for document, vector in zip(
                 documents, embed([one.content or "" for one in documents]), strict=True
             ):
@@ -341,7 +341,10 @@ def ingest_haystack(folder: Path, megabytes: float, again: bool) -> float:
     store = InMemoryDocumentStore()
     pipeline = Pipeline()
     pipeline.add_component(
-        "split", RecursiveDocumentSplitter(split_length=SIZE, split_overlap=OVERLAP, split_unit="char")
+        "split",
+        RecursiveDocumentSplitter(
+            split_length=SIZE, split_overlap=OVERLAP, split_unit="char", separators=["\n\n", "\n", " "]
+        ),
     )
     pipeline.add_component("hash", Hash())
     pipeline.add_component("writer", DocumentWriter(store))

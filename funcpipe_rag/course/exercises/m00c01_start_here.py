@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from funcpipe_rag.laws import Law, World, holds, law
+from funcpipe_rag.laws import Law, World, WrongKind, holds, kind_of, law
 from funcpipe_rag.laws.inputs import integers
 from funcpipe_rag.laws.mutants import Mutant, mutant
 
@@ -56,9 +56,14 @@ def _batches(number: int) -> str:
 
 
 def _number(answer: object) -> int:
-    missing = " (is a return missing?)" if answer is None else f", not a {type(answer).__name__}"
-    holds(isinstance(answer, int), f"it returned {answer!r}", f"an int{missing}")
-    assert isinstance(answer, int)
+    if not isinstance(answer, int):
+        missing = " (is a return missing?)" if answer is None else f", not {kind_of(answer)}"
+        hint = (
+            "Which operator divides and gives a whole number?"
+            if isinstance(answer, float)
+            else "What does your return hand over?"
+        )
+        raise WrongKind(f"it returned {answer!r}", f"an int{missing}", hint)
     holds(answer >= 0, f"it returned {answer!r}", "0 or more")
     return answer
 

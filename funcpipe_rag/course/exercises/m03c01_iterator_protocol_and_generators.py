@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from funcpipe_rag.laws import Broken, Law, World, holds, law, same
+from funcpipe_rag.laws import Broken, Law, World, WrongKind, holds, kind_of, law, same
 from funcpipe_rag.laws.inputs import SourceSpec, choice, integers, items_of
 from funcpipe_rag.laws.mutants import Mutant, mutant
 
@@ -38,8 +38,13 @@ def _pieces(texts: Iterable[str], size: int) -> list[str]:
 )
 def _(world: World, gen_spans: Any, length: int, size: int) -> None:
     made = gen_spans(length, size=size)
-    holds(hasattr(made, "__iter__"), f"it returned {made!r}", "spans (is a yield missing?)")
-    same(list(islice(made, length + 2)), _spans(length, size))
+    if not hasattr(made, "__iter__"):
+        hint = "Which line hands a span over? A function without a return and without a yield gives None."
+        raise WrongKind(f"it returned {kind_of(made)}", "spans (is a yield missing?)", hint)
+    wanted = _spans(length, size)
+    came = list(islice(made, length + 2))
+    holds(len(came) < length + 2, f"{came[:-1]}, and so on", f"{wanted}, and an end")
+    same(came, wanted)
 
 
 @law(

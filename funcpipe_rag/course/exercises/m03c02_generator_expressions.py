@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeAlias
 
-from funcpipe_rag.laws import Broken, Law, World, holds, law, same
+from funcpipe_rag.laws import Broken, Law, World, WrongKind, holds, law, same
 from funcpipe_rag.laws.inputs import SourceSpec, choice, integers, items_of
 from funcpipe_rag.laws.mutants import Mutant, mutant
 from funcpipe_rag.rag import clean
@@ -40,7 +40,9 @@ def _clean_docs(docs: Iterable[RawDoc], min_len: int) -> list[CleanDoc]:
 def _(world: World, lower_all: Any, texts: tuple[str, ...]) -> None:
     xs, _probe = world.stream(SourceSpec(texts))
     made = lower_all(xs)
-    holds(hasattr(made, "__iter__"), f"it returned {_kind(made)}", "texts (is a return missing?)")
+    if not hasattr(made, "__iter__"):
+        hint = "Which line hands the texts over? A function without a return gives None."
+        raise WrongKind(f"it returned {_kind(made)}", "texts (is a return missing?)", hint)
     got = list(islice(made, len(texts) + 2))
     for item in got:
         holds(isinstance(item, str), f"it gave {_kind(item)}", "a text (is a pair of brackets missing?)")

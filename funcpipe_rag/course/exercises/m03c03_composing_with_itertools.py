@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, groupby, islice, pairwise, takewhile
 from typing import Any, TypeAlias
 
-from funcpipe_rag.laws import Law, World, holds, law, same
+from funcpipe_rag.laws import Law, World, WrongKind, kind_of, law, same
 from funcpipe_rag.laws.inputs import FUNCTIONS, SourceSpec, choice, integers, items_of
 from funcpipe_rag.laws.mutants import Mutant, mutant
 
@@ -34,7 +34,9 @@ _KEYS = choice("is_even", "is_small", "to_none")
 def _(world: World, running_total: Any, sizes: tuple[int, ...]) -> None:
     xs, _probe = world.stream(SourceSpec(sizes))
     made = running_total(xs)
-    holds(hasattr(made, "__iter__"), f"it returned {made!r:.60}", "totals, one for each size")
+    if not hasattr(made, "__iter__"):
+        hint = "Each size has a total of its own. What does your return hand over?"
+        raise WrongKind(f"it returned {kind_of(made)}", "totals, one for each size", hint)
     same(list(islice(made, len(sizes) + 2)), [sum(sizes[: at + 1]) for at in range(len(sizes))])
 
 
