@@ -295,7 +295,14 @@ def test_each_event_is_there_once(pipeline: Callable[[Log, Probe], None]) -> Non
         f"{at}. {event.stage}: {verbs.get(event.kind) or f'gave {event.item!r}'}"
         for at, event in enumerate(log.events, start=1)
     ]
+    for row in log.rows:
+        pulls = [at for at, event in enumerate(log.events) if (event.stage, event.kind) == (row, "pull")]
+        given = sum((event.stage, event.kind) == (row, "yield") for event in log.events)
+        if len(pulls) > given:
+            wanted[pulls[-1]] += ", and it was over"
     assert events_told(picture) == wanted
+    over = sum("it was over" in one for one in wanted)
+    assert picture.to_text().count(" end") == over + bool(over)  # once more in the key
     cells = {"open": "[", "pull": "?", "close": "]"}
     found: dict[int, tuple[str, str]] = {}
     bands = picture.to_text().rpartition("\n")[0].split("\n\n")

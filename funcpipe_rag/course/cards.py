@@ -24,6 +24,10 @@ REVEALED_AFTER = 4
 """After so many failures of one law a card says where the solution is."""
 
 
+LABELS = ("your input", "your law")
+"""What a card is headed with where no function is judged."""
+
+
 @dataclass(frozen=True)
 class Card:
     """The answer to a `check`: a verdict for each law, as text and as HTML.
@@ -61,10 +65,12 @@ class Card:
     @property
     def promises(self) -> dict[str, str]:
         """Each promise of the exercise, and how it stands: "✓" kept so far, "✗" broken, "" not looked at yet."""
-        owed = {law.promise for law in self.exercise.laws}
-        seen = {verdict.law.promise: "✓" for verdict in self.verdicts}
-        seen |= {verdict.law.promise: "✗" for verdict in self.verdicts if not verdict.passed}
-        return {promise: seen.get(promise, "") for promise in PROMISES if promise in owed}
+        owed = {law.label or law.promise for law in self.exercise.laws}
+        seen = {verdict.law.label or verdict.law.promise: "✓" for verdict in self.verdicts}
+        seen |= {
+            verdict.law.label or verdict.law.promise: "✗" for verdict in self.verdicts if not verdict.passed
+        }
+        return {promise: seen.get(promise, "") for promise in (*PROMISES, *LABELS) if promise in owed}
 
     def __repr__(self) -> str:
         name = f"{self.exercise.id} {self.exercise.function}"
@@ -105,7 +111,9 @@ class Card:
         if self.exercise.all_laws:
             return "\n".join([f"<h4>✗ {name}: {self._of_all()}</h4>", self._list(), card, *offer])
         head, _, rest = card.partition("\n")
-        return "\n".join([head, f"<p>{self._in_words()}</p>", rest, *offer])
+        # One promise alone stands in the heading already.
+        stands = [f"<p>{self._in_words()}</p>"] if len(self.promises) > 1 else []
+        return "\n".join([head, *stands, rest, *offer])
 
     def _ipython_display_(self) -> None:
         # A slow check has put the card where its progress stood; showing it there once more would make two of it.

@@ -40,7 +40,7 @@ class Displayed:
     @property
     def promise(self) -> str:
         """The promise that is kept or broken, as a word."""
-        return self.law.promise.capitalize()
+        return (self.law.label or self.law.promise).capitalize()
 
     @property
     def _title(self) -> str:

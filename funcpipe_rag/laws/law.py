@@ -98,6 +98,8 @@ class Law:
     late: bool = False
     """Taught after the laws about demand, though its promise comes before them."""
     points: int = 1
+    label: str = ""
+    """What a verdict is headed with in place of the promise, where a learner gives an input or a law and no function."""
 
     def __repr__(self) -> str:
         return f"<law {self.id}: {self.says}>"

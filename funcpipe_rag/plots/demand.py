@@ -43,6 +43,17 @@ class DemandDiagram(Picture):
     you      .  ?  [  -  -    'A'  -
     [ opened   ? asked   ] closed   - is open
 
+    A question that finds the end is marked: nothing came, and nothing ever will.
+
+    >>> log = Log()
+    >>> for letter in log.reader(Probe("a", name="letters", log=log)()):
+    ...     pass
+    >>> print(DemandDiagram(log).to_text())
+             1  2  3  4  5    6    7    8
+    letters  [  -  -  ?  'a'  -    -    end  still open
+    you      .  ?  [  -  -    'a'  end  -
+    [ opened   ? asked   end asked, and it was over   - is open
+
     A log without an event has rows and no columns.
 
     >>> print(DemandDiagram(Probe(name="letters").log).to_text())
@@ -64,6 +75,7 @@ class DemandDiagram(Picture):
         self.events: tuple[Event, ...] = tuple(log.events)
         self.most = most
         self._levels = _levels_of(self.rows, self.events)
+        self._over = _found_over(self.events)
 
     @property
     def alt(self) -> str:
@@ -72,7 +84,9 @@ class DemandDiagram(Picture):
         log.rows, log.events = dict.fromkeys(self.rows), list(self.events)
         open_at_the_end = [row for row in self.rows if self._end(row) == _STILL_OPEN]
         left = [f"still open: {', '.join(open_at_the_end)}"] if open_at_the_end else []
-        return printable("; ".join([log.spoken(), *left]))
+        ended = dict.fromkeys(self.events[at].stage for at in sorted(self._over))
+        over = [f"asked at their end: {', '.join(ended)}"] if ended else []
+        return printable("; ".join([log.spoken(), *over, *left]))
 
     def to_text(self) -> str:
         """The diagram in characters, in bands of about a hundred."""
@@ -89,14 +103,22 @@ class DemandDiagram(Picture):
                 cells = [padded(f"  {columns[at][place]}", widths[at]) for at in band]
                 lines.append(f"{padded(head, margin)}{''.join(cells)}  {ends[place]}".rstrip())
         kinds = {event.kind for event in events}
-        signs = [f"{sign} {says}" for kind, (sign, says) in _SIGNS.items() if kind in kinds - {"yield"}]
+        asked_in_vain = any(at < len(events) for at in self._over)
+        if all(at in self._over for at, event in enumerate(events) if event.kind == "pull"):
+            kinds.discard("pull")
+        signs = []
+        for kind, (sign, says) in _SIGNS.items():
+            signs += [f"{sign} {says}"] if kind in kinds - {"yield"} else []
+            signs += [f"{_END} {_ENDED}"] if kind == "pull" and asked_in_vain else []
         signs += ["- is open"] if "open" in kinds else []
         notes = ["   ".join(signs), self._more()]
         return "\n".join([*lines[not events :], *filter(None, notes)])
 
     def _cell(self, at: int, row: str) -> str:
         event = self.events[at]
-        return _label(event) if event.stage == row else "-" if self._levels[row][at] else "."
+        if event.stage == row:
+            return _END if at in self._over else _label(event)
+        return "-" if self._levels[row][at] else "."
 
     def to_svg(self) -> str:
         """The diagram as SVG; where it is wide, in bands one below the other."""
@@ -107,7 +129,7 @@ class DemandDiagram(Picture):
         widths = [_width(event, at) for at, event in enumerate(events)]
         bands = list(_bands(widths, _WIDE - left - right))
         inner = max(sum(widths[band.start : band.stop]) for band in bands)
-        legend = _legend({event.kind for event in events})
+        legend = _legend({event.kind for event in events}, over=any(at < len(events) for at in self._over))
         parts: list[str] = []
         top = PAD
         for band in bands:
@@ -145,8 +167,9 @@ class DemandDiagram(Picture):
         yield element("polyline", points=points, fill="none", stroke=_THREAD, stroke_width=1)
         for at, (x, y) in zip(band, here, strict=True):
             number = text(x, top + 12, str(at + 1), font_size=10, fill=QUIET, text_anchor="middle")
-            told = element("title", escaped(f"{at + 1}. {_told(events[at])}"))
-            mark = element("g", *_mark(events[at]), transform=f"translate({x} {y})")
+            over = ", and it was over" if at in self._over else ""
+            told = element("title", escaped(f"{at + 1}. {_told(events[at])}{over}"))
+            mark = element("g", *_mark(events[at], over=at in self._over), transform=f"translate({x} {y})")
             yield element("g", told, number, mark)
 
     def _ending(self, row: str, x: int, y: int) -> Iterator[str]:
@@ -194,6 +217,7 @@ class DemandDiagram(Picture):
 
 
 _STILL_OPEN = "still open"
+_END, _ENDED = "end", "asked, and it was over"
 _NAME, _CHARACTERS = 18, 108
 _ITEM = 14
 _WIDE, _HEAD, _ROW = 960, 20, 34
@@ -236,6 +260,20 @@ def _levels_of(rows: Iterable[str], events: Iterable[Event]) -> dict[str, list[i
     return levels
 
 
+def _found_over(events: Sequence[Event]) -> frozenset[int]:
+    """The places of the questions that found an end: no item came of them, no error, and no refusal."""
+    waiting: dict[str, list[int]] = {}
+    for at, event in enumerate(events):
+        if event.kind == "pull":
+            waiting.setdefault(event.stage, []).append(at)
+        elif event.kind in ("yield", "error") and waiting.get(event.stage):
+            waiting[event.stage].pop()
+        elif event.kind == "refuse":
+            # Whoever was waiting for this answer gets none.
+            waiting.clear()
+    return frozenset(at for places in waiting.values() for at in places)
+
+
 def _bands(widths: Sequence[int], most: int) -> Iterator[range]:
     """The columns, in runs that are no wider than `most`; at least one run, and at least one column in it."""
     start, wide = 0, 0
@@ -271,12 +309,15 @@ _SHAPES: dict[EventKind, tuple[str, str]] = {
 """A bracket that opens, a triangle that points to where the items come from, a bracket that closes."""
 
 
-def _mark(event: Event) -> list[str]:
-    """An event, drawn around the origin."""
+def _mark(event: Event, *, over: bool = False) -> list[str]:
+    """An event, drawn around the origin; a question that found the end has a bar above it."""
     if event.kind in _BOXED:
         return _box(event.kind, _label(event))
     path, fill = _SHAPES[event.kind]
-    return [element("path", d=path, fill=fill, stroke=INK, stroke_width=2)]
+    drawn = [element("path", d=path, fill=fill, stroke=INK, stroke_width=2)]
+    if over:
+        drawn.append(element("path", d="M-8 -9H8", fill="none", stroke=INK, stroke_width=3))
+    return drawn
 
 
 def _box(kind: EventKind, label: str) -> list[str]:
@@ -285,7 +326,7 @@ def _box(kind: EventKind, label: str) -> list[str]:
     return [frame, text(0, 4, label, text_anchor="middle")]
 
 
-def _legend(kinds: Collection[EventKind]) -> list[tuple[int, list[str]]]:
+def _legend(kinds: Collection[EventKind], *, over: bool = False) -> list[tuple[int, list[str]]]:
     """The signs that were used, drawn from (0, 0) to the right, each with its width."""
     legend = []
     for kind, (sign, says) in _SIGNS.items():
@@ -295,6 +336,10 @@ def _legend(kinds: Collection[EventKind]) -> list[tuple[int, list[str]]]:
             drawn = [element("g", *mark, transform=f"translate({half} 0)")]
             drawn.append(text(2 * half + 8, 4, says, fill=QUIET))
             legend.append((2 * half + 8 + CELL * room(says) + 18, drawn))
+        if kind == "pull" and over:
+            drawn = [element("g", *_mark(Event(0, "", kind), over=True), transform="translate(8 0)")]
+            drawn.append(text(24, 4, _ENDED, fill=QUIET))
+            legend.append((24 + CELL * room(_ENDED) + 18, drawn))
     if "open" in kinds:
         bar = element("rect", x=0, y=-5, width=24, height=10, fill=FAINT)
         legend.append((32 + CELL * 7 + 18, [bar, text(32, 4, "is open", fill=QUIET)]))

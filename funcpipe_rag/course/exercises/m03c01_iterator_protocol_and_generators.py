@@ -242,6 +242,7 @@ def unmask():
             says="On this input the wrong program loses text.",
             hint="It starts a chunk only where a whole one fits. When does one not fit?",
             inputs={},
+            label="your input",
             check=_check_input,
         ),
     ),

@@ -299,6 +299,7 @@ def unmask():
             says="On this input a search of the wrong program finds what another word should have found.",
             hint="When does a search look up its word: when it is made, or when it is asked?",
             inputs={},
+            label="your input",
             check=_check_input,
         ),
     ),

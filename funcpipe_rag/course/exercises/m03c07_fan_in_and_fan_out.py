@@ -168,6 +168,7 @@ def schedule() -> list[int]:
             says="Asked in this order, the wrong multicast skips an item: a branch does not give 0, 1, 2 ...",
             hint="It pulls first and looks for room afterwards. When is there no room? And who asks next?",
             inputs={},
+            label="your input",
             check=_check_schedule,
         ),
     ),

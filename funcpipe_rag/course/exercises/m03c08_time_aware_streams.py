@@ -422,6 +422,7 @@ def visits() -> list[float]:
             says="With these visits the wrong limit lets more than burst + rate * t through, in some t seconds.",
             hint="Its bucket never overflows. When does a bucket fill, and who empties it at one blow?",
             inputs={},
+            label="your input",
             check=_check_visits,
         ),
     ),

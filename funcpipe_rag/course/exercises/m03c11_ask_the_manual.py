@@ -797,7 +797,7 @@ def _is_smallest(world: World, unmask: Callable[[], Any]) -> None:
 
 
 def _law(id: str, says: str, hint: str, check: Callable[..., None]) -> Law:
-    return Law(id, "unmask", "same answer", says, hint, {}, check)
+    return Law(id, "unmask", "same answer", says, hint, {}, check, label="your input")
 
 
 UNMASK = Exercise(

@@ -96,6 +96,7 @@ def predicate_laws(
             hints[0],
             inputs,
             accepts,
+            label="your law",
         ),
         Law(
             f"{id}-refuses-the-wrong-program",
@@ -105,6 +106,7 @@ def predicate_laws(
             hints[1],
             {},
             refuses,
+            label="your law",
         ),
     )
 
