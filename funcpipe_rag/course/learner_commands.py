@@ -55,6 +55,8 @@ def start(
         if folder is None:
             here = _found_progress()
             folder = here.folder if here and here.folder else Path(FOLDER)
+        if places.clone and folder.resolve() == places.notebooks.resolve().parent:
+            _refuse(f"{shown(folder)} is the project's own folder: say another DIR, such as {FOLDER}")
         if places.clone and folder.resolve().is_relative_to(places.notebooks.resolve()):
             _refuse(f"{folder} is where the course keeps its own notebooks: say another DIR")
         folder.mkdir(parents=True, exist_ok=True)
@@ -301,6 +303,8 @@ def _check_one(exercise: Exercise, notebook: Path | None) -> None:
         typer.echo(f"error      {shown(path)}: {error}", err=True)
         raise typer.Exit(NOT_ALL) from None
     _print_card(out, card)
+    if not card.attempted:
+        _fact("next", "write it in the notebook, save that, and check again: what is not saved is not seen")
     raise typer.Exit(0 if card.passed else NOT_ALL)
 
 
@@ -379,6 +383,8 @@ def _exercise(exercise_id: str) -> Exercise:
 
     exercise = EXERCISES.get(exercise_id.lower())
     if exercise is None:
+        if of_lesson := [one for one in EXERCISES if one.startswith(exercise_id.lower() + "e")]:
+            _refuse(f"{exercise_id} has several exercises; say which: {', '.join(of_lesson)}")
         _unknown(exercise_id, list(EXERCISES))
     return exercise
 
