@@ -170,7 +170,7 @@ def test_start_opens_jupyterlab_where_the_learner_stopped(work: SimpleNamespace,
 def test_a_check_goes_from_not_attempted_to_a_broken_law_to_all_ticks(work: SimpleNamespace) -> None:
     untouched = course("check", "m03c07e1")
     assert untouched.exit_code == 1
-    assert untouched.stdout.splitlines()[-1] == "m03c07e1 make_chain: not attempted yet"
+    assert untouched.stdout.splitlines()[-2] == "m03c07e1 make_chain: not attempted yet"
 
     write(work.notebook, "make_chain", EAGER_CHAIN)
     wrong = course("check", "M03C07E1")
@@ -349,7 +349,7 @@ def test_reset_puts_the_starter_back_and_keeps_a_copy(work: SimpleNamespace) -> 
     now = sources(work.notebook)
     assert now[at] == before[at]
     assert [place for place in range(len(now)) if now[place] != mine[place]] == [at]
-    assert course("check", "m03c07e1").stdout.endswith("not attempted yet\n")
+    assert course("check", "m03c07e1").stdout.count(": not attempted yet\nnext  ") == 1
     assert not Progress(work.progress).tried("m03c07e1")
 
     whole = course("reset", "M03C07")
@@ -395,7 +395,7 @@ def test_reset_finds_its_place_whatever_was_done_to_the_cell(work: SimpleNamespa
     if harm == "elsewhere":
         assert "has a make_chain too, and a check takes that one" in said.stdout
     else:
-        assert course("check", "m03c07e1").stdout.endswith("not attempted yet\n")
+        assert course("check", "m03c07e1").stdout.count(": not attempted yet\nnext  ") == 1
 
 
 def test_status_lights_five_lamps_and_counts_the_minutes(work: SimpleNamespace) -> None:
@@ -594,3 +594,15 @@ def test_it_all_works_from_an_installed_wheel(tmp_path: Path) -> None:
         text=True,
     ).stdout
     assert package.startswith(str(tmp_path))
+
+
+def test_a_lesson_where_an_exercise_is_wanted_is_told_its_exercises() -> None:
+    said = course("hint", "M03C05")
+    assert (said.exit_code, "say which: m03c05e1, m03c05e2, m03c05e3" in said.output) == (2, True)
+
+
+def test_the_project_s_own_folder_is_no_folder_to_work_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not find_places().clone:
+        pytest.skip("there is no clone around an installed wheel")
+    said = course("start", str(ROOT), "--no-open")
+    assert (said.exit_code, "say another DIR" in said.output) == (2, True)

@@ -21,7 +21,7 @@ from funcpipe_rag.rag import (
     gen_overlapping_chunks,
     make_multi_rag_fn,
 )
-from funcpipe_rag.rag.outline import Outline, headings
+from funcpipe_rag.rag.outline import Outline, markdown_headings
 from funcpipe_rag.streams import as_source
 
 characters = st.text(alphabet=st.sampled_from("ab#. \t\n\r\x00\x0c\x85\ud800é\u00a0"), max_size=80)
@@ -410,5 +410,5 @@ def test_a_line_too_long_for_a_heading_is_forgotten_and_hides_nothing_behind_it(
 def test_chunks_carry_their_headings() -> None:
     chunks = chunks_of("# A\n\naaaa\n\n## B\n\nbbbb\n", RagEnv(10))
     assert [chunk.metadata.get("heading") for chunk in chunks] == ["A", "A", "A > B"]
-    assert [heading.level for heading in headings("a.md", "## B")] == [1]
+    assert [heading.level for heading in markdown_headings("## B", [])] == [1]
     assert isinstance(next(gen_clean_docs([RawDoc("d", "", "a")])), CleanDoc)

@@ -1,0 +1,96 @@
+"""What a card says before any law can speak, and what it is headed with where no function is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from funcpipe_rag.course import check
+from funcpipe_rag.laws import WrongKind, same
+
+
+def as_list(docs: Any, *, size: int) -> Any:
+    return [doc[at : at + size] for doc in docs for at in range(0, len(doc), size)]
+
+
+def as_number(docs: Any, *, size: int) -> Any:
+    return 3
+
+
+def as_nothing(docs: Any, *, size: int) -> Any:
+    for doc in docs:
+        doc[:size]
+
+
+@pytest.mark.parametrize(
+    ("program", "came", "hint"),
+    [
+        (as_list, "it returned a list; expected an iterator", "And one that builds a list?"),
+        (as_number, "it returned an int; expected an iterator", "What does your return hand over?"),
+        (as_nothing, "it returned None; expected an iterator", "Which line hands the result over?"),
+    ],
+)
+def test_an_answer_of_another_kind_is_told_its_kind_and_no_law_s_hint(
+    program: Callable[..., Any], came: str, hint: str
+) -> None:
+    card = check("m03c01e2", program)
+    assert card.broken is not None and card.broken.kind
+    for told in (repr(card), card._repr_html_()):
+        assert "Before the law can look" in told
+        assert came in told and hint in told
+        assert "source was opened" not in told and "last letters" not in told
+
+
+def test_a_law_that_is_about_the_kind_keeps_its_own_words() -> None:
+    def gen_spans(length: int, *, size: int) -> Any:
+        return [(at, min(at + size, length)) for at in range(0, length, size)]
+
+    told = repr(check("m03c01e1", gen_spans))
+    assert told.startswith("✗ On demand: You get an iterator")
+    assert "Same answer ✓" in told
+
+
+def test_brackets_of_another_kind_and_a_generator_for_a_value_are_told_apart_from_wrong_values() -> None:
+    with pytest.raises(WrongKind) as brackets:
+        same([[0, 1]], [(0, 1)])
+    assert "brackets" in brackets.value.hint
+    with pytest.raises(WrongKind) as generator:
+        same((item for item in "a"), "a")
+    assert generator.value.came == "it returned a generator" and "0x" not in str(generator.value)
+    for came, expected in (([1], [2]), ([1], [True]), ("a", ["a"])):
+        with pytest.raises(AssertionError) as broken:
+            same(came, expected)
+        assert not isinstance(broken.value, WrongKind)
+
+
+def test_a_stream_that_goes_on_is_said_to_go_on() -> None:
+    def gen_spans(length: int, *, size: int) -> Iterator[tuple[int, int]]:
+        at = 0
+        while True:
+            yield at, at + size
+            at += size
+
+    assert "[(0, 1)], and so on; expected [], and an end" in repr(check("m03c01e1", gen_spans))
+
+
+def test_a_hunt_is_headed_with_what_is_judged() -> None:
+    def unmask() -> Any:
+        return ["abcd"]
+
+    assert repr(check("m03c01e3", unmask)).startswith("✗ Your input: ")
+
+    def law(fence: Any, k: int, probe: Any) -> bool:
+        return True
+
+    card = check("m03c05e3", law)
+    assert repr(card).startswith("✗ Your law: ")
+    assert "Same answer" not in card._repr_html_()
+
+
+def test_a_check_without_a_function_says_how_to_pass_it() -> None:
+    with pytest.raises(TypeError, match=r'check\("m03c01e2", gen_chunks\)'):
+        check("m03c01e2")
+    with pytest.raises(ValueError, match="there is no exercise 'm99c01e1'"):
+        check("m99c01e1", as_list)
