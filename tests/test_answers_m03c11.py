@@ -137,7 +137,7 @@ def test_every_right_answer_gets_a_hundred_points(answer: Callable[..., Any]) ->
     assert card.points == card.exercise.points == 100
     assert card.passed
     assert repr(card).startswith(
-        "✓ m03c11e1 my_rag: 100 of 100 points, every law holds.\n  ✓ 1  15 of 15  Same"
+        "✓ m03c11e1 my_rag: 100 of 100 points, every law holds.\n  ✓ 1  15 of 15  Chunks"
     )
 
 

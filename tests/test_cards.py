@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from funcpipe_rag import as_source, fence_k, make_roundrobin
 from funcpipe_rag.course import check
 from funcpipe_rag.laws import WrongKind, same
 
@@ -94,3 +95,102 @@ def test_a_check_without_a_function_says_how_to_pass_it() -> None:
         check("m03c01e2")
     with pytest.raises(ValueError, match="there is no exercise 'm99c01e1'"):
         check("m99c01e1", as_list)
+
+
+def a_source_not_called(*sources: Any) -> Any:
+    def run() -> Iterator[Any]:
+        for source in sources:
+            yield from source
+
+    return run
+
+
+def iterators_for_items(*sources: Any) -> Any:
+    def run() -> Iterator[Any]:
+        for source in sources:
+            yield source()
+
+    return run
+
+
+def test_what_a_lesson_hands_out_is_called_as_the_lesson_calls_it() -> None:
+    told = repr(check("m03c07e1", a_source_not_called))
+    assert "TypeError: a source is not iterable" in told
+    assert "A source is a function. What must you do to it" in told
+    told = repr(check("m03c07e1", iterators_for_items))
+    assert "what came        [an iterator]; expected []" in told and "0x" not in told
+    assert "What hands over each item of it?" in told
+
+
+def calls_a_stage_with_two(sources: Any, **_: Any) -> Any:
+    return lambda: fence_k(sources[0](), 3)  # type: ignore[call-arg]
+
+
+def pipes_two_plain_functions(sources: Any, **_: Any) -> Any:
+    def cut(docs: Any) -> Any:
+        return docs
+
+    return sources[0] | cut
+
+
+@pytest.mark.parametrize(
+    ("program", "hint"),
+    [
+        (calls_a_stage_with_two, "How is fence_k called? It is fence_k(k). It gives a stage:"),
+        (pipes_two_plain_functions, "Two plain functions know nothing of |."),
+        (
+            lambda sources, **_: make_roundrobin(sources),
+            "got a list of them; write make_roundrobin(*...) with a star",
+        ),
+        (
+            lambda sources, **_: as_source(sources[0]),
+            "it is a source already if it opens a stream when called",
+        ),
+    ],
+    ids=["a call that does not fit", "two plain functions", "a star is missing", "a source of a source"],
+)
+def test_a_call_that_does_not_fit_is_answered_at_once_and_does_not_count_as_a_failure(
+    program: Callable[..., Any], hint: str
+) -> None:
+    for _ in range(6):
+        card = check("m03c11e1", program)
+        assert hint in repr(card)
+        assert "hard to see" not in repr(card) and "Which chunk is missing" not in repr(card)
+
+
+def closes_in_the_order_of_opening(*sources: Any) -> Any:
+    def run() -> Iterator[Any]:
+        opened = [source() for source in sources]
+        live = list(opened)
+        try:
+            while live:
+                for it in list(live):
+                    try:
+                        yield next(it)
+                    except StopIteration:
+                        live.remove(it)
+        finally:
+            for it in opened:
+                it.close()
+
+    return run
+
+
+def test_a_run_that_opened_other_sources_is_no_example_of_closing() -> None:
+    for _ in range(3):
+        told = repr(check("m03c07e2", closes_in_the_order_of_opening))
+    assert "closed in the order" in told
+    assert "the same law, kept" not in told
+
+
+def test_who_ended_the_loop_is_asked_where_items_are_left() -> None:
+    def by_zip(*sources: Any) -> Any:
+        def run() -> Iterator[Any]:
+            for row in zip(*[source() for source in sources], strict=False):
+                yield from row
+
+        return run
+
+    for _ in range(3):
+        told = repr(check("m03c07e2", by_zip))
+    assert "Who ended your loop" in told

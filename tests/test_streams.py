@@ -710,7 +710,7 @@ def test_the_diagram_shows_refusals_and_rows_that_gave_nothing() -> None:
         "source  0  .  1!",
         "right   .  .  .",
         "left    .  0  .",
-        "! = asked for past the budget; the probe stopped it here",
+        "! = asked for past the budget, and refused here",
     ]
     assert (
         log.spoken()

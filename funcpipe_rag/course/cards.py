@@ -65,12 +65,13 @@ class Card:
     @property
     def promises(self) -> dict[str, str]:
         """Each promise of the exercise, and how it stands: "✓" kept so far, "✗" broken, "" not looked at yet."""
-        owed = {law.label or law.promise for law in self.exercise.laws}
+        owed = dict.fromkeys(law.label or law.promise for law in self.exercise.laws)
+        known = [promise for promise in (*PROMISES, *LABELS) if promise in owed]
         seen = {verdict.law.label or verdict.law.promise: "✓" for verdict in self.verdicts}
         seen |= {
             verdict.law.label or verdict.law.promise: "✗" for verdict in self.verdicts if not verdict.passed
         }
-        return {promise: seen.get(promise, "") for promise in (*PROMISES, *LABELS) if promise in owed}
+        return {promise: seen.get(promise, "") for promise in dict.fromkeys([*known, *owed])}
 
     def __repr__(self) -> str:
         name = f"{self.exercise.id} {self.exercise.function}"
@@ -83,7 +84,7 @@ class Card:
         kept = [f"{promise.capitalize()} ✓" for promise, mark in self.promises.items() if mark == "✓"]
         card = self.broken.as_text(
             kept=f" ({', '.join(kept)})" if kept and not self.exercise.all_laws else "",
-            hint=self.failures >= 3 or self.broken.kind,
+            hint=self.failures >= 3 or self.broken.kind or self.broken.slip,
             diagram=self.failures >= 2,
             more=self._more(),
         )
@@ -102,7 +103,7 @@ class Card:
             return "\n".join([f"<h4>✓ {name}: every law holds</h4>", "<ul>", *laws, "</ul>"])
         assert self.broken is not None
         card = self.broken.as_html(
-            hint=self.failures >= 3 or self.broken.kind,
+            hint=self.failures >= 3 or self.broken.kind or self.broken.slip,
             diagram=self.failures >= 2,
             more=self._more(),
             heading="h4",
@@ -246,7 +247,8 @@ def remembered(exercise: Exercise, verdicts: Iterable[Verdict], progress: Progre
     """The card for these verdicts, which also go into the learner's progress."""
     verdicts = tuple(verdicts)
     first = first_broken(verdicts)
-    if first is not None and first.slip:
+    # Before a law could look, nothing has been hard to see.
+    if first is not None and (first.slip or first.kind):
         return Card(exercise, verdicts, failures=1)
     broken = "" if first is None else first.law.id
     # A full or read-only disk costs the memory, not the answer.

@@ -46,7 +46,7 @@ class Displayed:
     def _title(self) -> str:
         """The promise and the law's sentence; where a law about values has nothing to compare, what is wanted first."""
         if self.kind and self.law.promise == "same answer":
-            return f"Before the law can look: your `{self.law.about}` gives something of another kind."
+            return "Before the law can look: what came is of another kind."
         return f"{self.promise}: {self.law.says}"
 
     def facts(self, *, hint: bool = True) -> list[Part]:
@@ -63,7 +63,8 @@ class Displayed:
         if self.kind:
             return ""
         shown = self._shown()
-        if not any(event.kind in shown for event in self.log.events):
+        # An error before anything came: there is nothing to see that the error does not say.
+        if not any(event.kind in shown and event.kind != "error" for event in self.log.events):
             return ""
         drawn = self.log.diagram(shown=shown)
         if self.kept is None or not self.kept.events:

@@ -129,7 +129,7 @@ def _laws_of(fan: FanIn) -> None:
         f"{slug}-starts-afresh",
         about=name,
         promise="fresh",
-        says="Two streams from one call of the factory do not know of each other.",
+        says="Two runs of one source do not know of each other.",
         hint="What is kept outside the function that runs for each stream?",
         sources=several(sources(fan.items()), least=1, most=3),
         ahead=integers(0, 4),
@@ -147,7 +147,7 @@ def _laws_of(fan: FanIn) -> None:
         about=name,
         promise="closed",
         says="Stop half-way, and every source that was opened is closed: once, and the last opened first.",
-        hint="CPython closes a forgotten generator for you. The probe is not forgotten: who closes it?",
+        hint="CPython closes a forgotten generator for you. The check forgets no source: who closes it?",
         sources=several(sources(fan.items(least=1), "ends", "raises"), least=1),
         k=integers(0, 8),
     )
@@ -155,9 +155,10 @@ def _laws_of(fan: FanIn) -> None:
         probes = world.sources(sources)
         read_and_close(world.run(factory(*probes)), k)
         for probe in probes:
+            ended = " had ended, and it" if _ran_out(probe) else ""
             holds(
                 probe.closes == probe.opens,
-                f"{probe.name} was opened {times(probe.opens)} and closed {times(probe.closes)}",
+                f"{probe.name}{ended} was opened {times(probe.opens)} and closed {times(probe.closes)}",
                 "closed as often as opened",
             )
         # The sources that had not ended when the stream was closed went together, last opened first.
@@ -295,7 +296,12 @@ def _(world: World, make_roundrobin: Any, sizes: list[int]) -> None:
         waiting[place] = []
         left[place] -= 1
     never = [f"source {place}" for place, many in left.items() if many]
-    holds(not never, f"the stream ended with items left in {', '.join(never)}", "every item")
+    holds(
+        not never,
+        f"the stream ended with items left in {', '.join(never)}",
+        "every item",
+        "Who ended your loop: the first source that was at its end, or the last?",
+    )
 
 
 @law(

@@ -247,7 +247,7 @@ _often = times
     "merge-late-starts-afresh",
     about="make_merge_late",
     promise="fresh",
-    says="Two streams from one call of the factory do not know of each other.",
+    says="Two runs of one source do not know of each other.",
     hint="What is kept outside the function that runs for each stream?",
     times=several(numbers(most=4), least=1, most=2),
     ahead=integers(0, 4),

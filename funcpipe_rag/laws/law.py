@@ -22,17 +22,15 @@ PROMISES: tuple[Promise, ...] = ("same answer", "on demand", "fresh", "closed", 
 class Broken(AssertionError):
     """The law does not hold: what came, and what should have come."""
 
-    def __init__(self, came: str, expected: str) -> None:
+    def __init__(self, came: str, expected: str, hint: str = "") -> None:
         super().__init__(f"{came}; expected {expected}")
         self.came, self.expected = came, expected
+        self.hint = hint
+        """A question about this way of breaking the law; the law's own hint where there is none."""
 
 
 class WrongKind(Broken):
     """What came is of another kind than what was asked for: the law has had no say yet, and neither has its hint."""
-
-    def __init__(self, came: str, expected: str, hint: str) -> None:
-        super().__init__(came, expected)
-        self.hint = hint
 
 
 def same(came: object, expected: object, what: str = "{}") -> None:
@@ -50,12 +48,21 @@ def same(came: object, expected: object, what: str = "{}") -> None:
     if isinstance(came, Iterator) and not isinstance(expected, Iterator):
         hint = "A function with a yield in it gives a generator, whatever else it does. Is a return meant?"
         raise WrongKind(f"it returned a {type(came).__name__}", repr(expected), hint)
+    if _iterators_in(came) and not _iterators_in(expected):
+        hint = "An iterator stands where its items should. `yield` hands over one thing. What hands over each item of it?"
+        raise WrongKind(what.format(repr(came)), repr(expected), hint)
     if _with_tuples(came) == _with_tuples(expected):
         hint = (
             "The values are right, and their brackets are not: which are round, (), and which are square, []?"
         )
         raise WrongKind(what.format(repr(came)), repr(expected), hint)
     raise Broken(what.format(repr(came)), repr(expected))
+
+
+def _iterators_in(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_iterators_in, value))
+    return isinstance(value, Iterator)
 
 
 def _with_tuples(value: object) -> str:
@@ -74,10 +81,10 @@ def times(n: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(n, f"{n} times")
 
 
-def holds(truth: bool, came: str, expected: str) -> None:
+def holds(truth: bool, came: str, expected: str, hint: str = "") -> None:
     """Break the law unless `truth`."""
     if not truth:
-        raise Broken(came, expected)
+        raise Broken(came, expected, hint)
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ class Law:
     """Taught after the laws about demand, though its promise comes before them."""
     points: int = 1
     label: str = ""
-    """What a verdict is headed with in place of the promise, where a learner gives an input or a law and no function."""
+    """What a verdict is headed with in place of the promise, where that says more."""
 
     def __repr__(self) -> str:
         return f"<law {self.id}: {self.says}>"
@@ -119,6 +126,7 @@ def law(
     hint: str,
     late: bool = False,
     points: int = 1,
+    label: str = "",
     among: dict[str, Law] = LAWS,
     **inputs: Input[Any],
 ) -> Callable[[Callable[..., None]], Law]:
@@ -126,15 +134,15 @@ def law(
 
     A decorator: `@law("fence-stops-asking", about="fence_k", promise=..., says=..., hint=..., k=integers())`
     over `def _(world, fence_k, k): ...`. `among` is where it is kept: the package's laws in `LAWS`, those of
-    an exercise beside the exercise. `points` are what it is worth where points are given. ValueError when the
-    id is taken.
+    an exercise beside the exercise. `points` are what it is worth where points are given, and `label` is
+    what its verdict is headed with in place of the promise. ValueError when the id is taken.
     """
 
     def register(check: Callable[..., None]) -> Law:
         taken = among.get(id) or LAWS.get(id)
         if taken:
             raise ValueError(f"law: the id {id!r} is taken, by: {taken.says}")
-        made = Law(id, about, promise, says, hint, inputs, check, late, points)
+        made = Law(id, about, promise, says, hint, inputs, check, late, points, label)
         among[id] = made
         return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import signal
 import tempfile
@@ -48,7 +49,7 @@ class Verdict(Displayed):
     kind: bool = False
     """What came is of another kind than what was asked for."""
     slip: bool = False
-    """A name that is not there: the law has said nothing yet about what the code does."""
+    """A name that is not there, or a call that does not fit: the law has said nothing yet about what the code does."""
 
     def __bool__(self) -> bool:
         return self.passed
@@ -139,7 +140,9 @@ def run(
 def attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], world: World) -> Verdict:
     """Check `impl` on one input."""
     verdict = _attempt(law, impl, inputs, world)
-    return replace(verdict, came=world.shown(verdict.came), expected=world.shown(verdict.expected))
+    return replace(
+        verdict, came=_plainly(world.shown(verdict.came)), expected=_plainly(world.shown(verdict.expected))
+    )
 
 
 def _attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], world: World) -> Verdict:
@@ -153,7 +156,9 @@ def _attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], worl
         return replace(broken, came=wrong.came, expected=wrong.expected, hint=wrong.hint, kind=True)
     except Broken as broke:
         aloud = f"; it printed {printed.getvalue().strip()[:40]!r}" if printed.getvalue().strip() else ""
-        return replace(broken, came=f"{broke.came}{aloud}", expected=broke.expected)
+        return replace(
+            broken, came=f"{broke.came}{aloud}", expected=broke.expected, hint=broke.hint or law.hint
+        )
     except OverPulled as refused:
         came = f"{refused.name} was asked {times(refused.budget + 1)}"
         return replace(
@@ -166,7 +171,7 @@ def _attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], worl
     except WireError as silence:
         return replace(broken, came=str(silence), expected="an answer", final=True)
     except (Exception, SystemExit) as error:
-        slip = isinstance(error, NameError | ImportError | SyntaxError)
+        slip = isinstance(error, NameError | ImportError | SyntaxError | TypeError)
         return replace(
             broken, came=f"it raised {_said(error)}", expected="no error", hint=_about(error, law), slip=slip
         )
@@ -215,7 +220,15 @@ def _beside_the_law_kept(broken: Verdict) -> Verdict:
     reference = public(broken.law.about)
     if reference is None:
         return broken
-    return replace(broken, kept=attempt(broken.law, reference, broken.inputs, LocalWorld()).log)
+    kept = attempt(broken.law, reference, broken.inputs, LocalWorld()).log
+    if broken.law.promise == "closed" and _opened(kept) != _opened(broken.log):
+        # What one does not open it need not close: the two cannot be compared.
+        return broken
+    return replace(broken, kept=kept)
+
+
+def _opened(log: Log) -> set[str]:
+    return {event.stage for event in log.events if event.kind == "open"}
 
 
 def _simpler(broken: Verdict) -> Iterator[dict[str, Any]]:
@@ -243,12 +256,36 @@ def _at_most(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+_OBJECT = re.compile(
+    r"<(?:(generator|coroutine|async_generator) object |(function) )?([\w.<>]+?)(?: object)? at 0x[0-9a-f]+>"
+)
+
+
+def _plainly(text: str) -> str:
+    """A repr as a learner may read it, without addresses.
+
+    >>> _plainly("[<generator object f.<locals>.run at 0x7f>, <function g at 0x7f>, <a.b.Row object at 0x7f>]")
+    '[a generator, the function g, a Row]'
+    """
+
+    def plain(found: re.Match[str]) -> str:
+        kind, function, name = found.groups()
+        name = name.rpartition(".")[2]
+        if kind:
+            return f"a {kind.replace('_', ' ')}"
+        return f"the function {name}" if function else f"a {name}"
+
+    return _OBJECT.sub(plain, text) if " at 0x" in text else text
+
+
+# What a lesson calls the objects that a law hands out.
+_CALLED = {"Probe": "a source", "ProbeIterator|Watched": "a stream", "Collection": "a collection"}
+
+
 def _said(error: BaseException) -> str:
-    text = re.sub(
-        r"'(?:Probe\w*|Watched)' object|object of type '(?:Probe\w*|Watched)'", "a stream", str(error)
-    )
-    text = re.sub(r"'Collection' object|object of type 'Collection'", "a collection", text)
-    text = text.partition("\n")[0]
+    text = str(error).partition("\n")[0]
+    for types, called in _CALLED.items():
+        text = re.sub(rf"(?:object of type )?'(?:{types})'(?: object)?", called, text)
     line = _line(error)
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return f"{said} (line {line} of your code)" if line else said
@@ -257,7 +294,9 @@ def _said(error: BaseException) -> str:
 def _line(error: BaseException) -> int | None:
     """The line of the implementation that raised: the last one outside this package and the standard library."""
     found = None
-    trace = error.__traceback__
+    # What a generator makes of a StopIteration has the line of the one it was made of.
+    cause = error.__cause__ if isinstance(error, RuntimeError) else None
+    trace = (cause or error).__traceback__
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename
         if name.startswith("<") or "ipykernel" in name:
@@ -278,9 +317,11 @@ def _about(error: BaseException, law: Law) -> str:
         return "A source is a function. What must you do to it before you can read from it?"
     if isinstance(error, TypeError) and "argument" in text and (called := re.match(r"([\w.<>]+)\(\)", text)):
         name = called[1].rpartition(".")[2]
+        return _how_called(error, law.about if name == "<lambda>" else name)
+    if isinstance(error, TypeError) and "for |: " in text and "Probe" not in text.partition(" and ")[2]:
         return (
-            f"How is {law.about if name == '<lambda>' else name} called? Compare the call with the function's first "
-            "line: what stands behind a * goes by name."
+            "Two plain functions know nothing of |. Which of the two can you make a stage, with stage(...) or "
+            "source(...) around it?"
         )
     if isinstance(error, TypeError) and ("has no len()" in text or "not subscriptable" in text):
         return (
@@ -296,7 +337,42 @@ def _about(error: BaseException, law: Law) -> str:
         return "Which name is spelled otherwise, or is not there yet?"
     if isinstance(error, RecursionError):
         return "A function called itself until Python gave up. Which name means something else by the time it runs?"
+    if isinstance(error, TypeError | ValueError):
+        line = _line(error)
+        where = f"line {line}" if line else "a line that calls something"
+        return f"The error is about {where}. What does each name in it stand for, on this input?"
     return law.hint
+
+
+def _how_called(error: BaseException, name: str) -> str:
+    """A question about a call that does not fit, with the first line of what was called where it is known."""
+    asked = f"How is {name} called?"
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    seen = {**trace.tb_frame.f_globals, **trace.tb_frame.f_locals} if trace else {}
+    try:
+        signature = inspect.signature(seen[name])
+    except (KeyError, TypeError, ValueError):
+        return (
+            f"{asked} Compare the call with the function's first line: what stands behind a * goes by name."
+        )
+    plain = [
+        parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()
+    ]
+    first_line = f"{name}{signature.replace(parameters=plain, return_annotation=inspect.Signature.empty)}"
+    first_line = re.sub(r"<(?:built-in )?function (\w+)[^>]*>", r"\1", first_line)
+    by_name = any(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in plain)
+    stage = re.match(r"PassingStage|Stage\[\[Iterable", str(signature.return_annotation))
+    return (
+        f"{asked} It is {first_line}."
+        + (" What stands behind the * goes by name." if by_name else "")
+        + (
+            " It gives a stage: what goes through it comes in a second call, or in front of a |."
+            if stage
+            else ""
+        )
+    )
 
 
 @cache

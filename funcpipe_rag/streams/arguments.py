@@ -77,11 +77,12 @@ def sources(where: str, values: tuple[object, ...]) -> None:
     for place, value in enumerate(values):
         if not callable(value):
             kind = type(value).__name__
-            cure = (
-                "a one-shot iterator; pass the function that makes it"
-                if hasattr(value, "__next__")
-                else f"{kind}; write as_source(...) around it"
-            )
+            if hasattr(value, "__next__"):
+                cure = "a one-shot iterator; pass the function that makes it"
+            elif isinstance(value, list | tuple) and value and all(map(callable, value)):
+                cure = f"a {kind} of them; write {where}(*...) with a star in front of it"
+            else:
+                cure = f"{kind}; write as_source(...) around it"
             raise TypeError(
                 f"{where}: source {place} must be a function that opens a fresh iterator, got {cure}"
             )

@@ -128,7 +128,7 @@ class Log:
 
 _LEGEND = {
     "open": "open = opened here",
-    "refuse": "! = asked for past the budget; the probe stopped it here",
+    "refuse": "! = asked for past the budget, and refused here",
     "error": "error = raised here",
     "close": "close = closed here",
 }
@@ -169,7 +169,7 @@ def _cell(event: Event, row: str) -> str:
 
 def _short(item: object) -> str:
     text = repr(item)
-    return text if len(text) <= 14 else f"{text[:11]}..."
+    return text if len(text) <= 18 else f"{text[:15]}..."
 
 
 class Watched(Iterator[T]):
@@ -196,6 +196,9 @@ class Watched(Iterator[T]):
             raise
         self._log.note(self._name, "yield", item)
         return item
+
+    def __repr__(self) -> str:
+        return "an iterator"
 
     def close(self) -> None:
         """Close what is watched."""
@@ -295,6 +298,9 @@ class ProbeIterator(Iterator[Any]):
             raise
         probe.log.note(probe.name, "yield", item)
         return item
+
+    def __repr__(self) -> str:
+        return "an iterator"
 
     def close(self) -> None:
         """Count the closing; what is closed gives no more items."""

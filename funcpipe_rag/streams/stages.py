@@ -388,7 +388,10 @@ def as_source(items: Iterable[T]) -> Stage[[], Iterator[T]]:
             "Pass a function that makes one: lambda: (...)"
         )
     if not iterable(items):
-        raise TypeError(f"as_source: wants something it can iterate, got {type(items).__name__}")
+        cure = "; it is a source already if it opens a stream when called: source(...) joins it with |"
+        raise TypeError(
+            f"as_source: wants something it can iterate, got {type(items).__name__}{cure if callable(items) else ''}"
+        )
 
     def run() -> Iterator[T]:
         with Owned() as owned:

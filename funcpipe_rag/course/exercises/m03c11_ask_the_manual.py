@@ -155,7 +155,8 @@ def _chunks(world: World, made: Any) -> list[Piece]:
     about="my_rag",
     promise="same answer",
     points=15,
-    says="Of one source, without overlap: the eager version's chunks, at most `max_chunks`.",
+    label="chunks",
+    says="Of one source, without overlap: the names and texts of the eager version's chunks, at most `max_chunks`.",
     hint="Which chunk is missing, or too many: the last of a document, or the last of all?",
     among=LAWS,
     texts=_TEXTS,
@@ -174,6 +175,7 @@ def _(world: World, my_rag: Any, texts: Texts, size: int, max_chunks: int) -> No
     about="my_rag",
     promise="same answer",
     points=15,
+    label="offsets",
     says="A chunk is `text[start:stop]`; it repeats `overlap` letters, and brings a new one.",
     hint="Cut this text by hand. Where does the second chunk start, and which is the last?",
     among=LAWS,
@@ -221,20 +223,23 @@ def _(world: World, my_rag: Any, sources: list[Texts], k: int, fenced: bool) -> 
     made = world.run(_source(world, my_rag, probes, max_chunks=k if fenced else _ALL))
     it = world.iterator(made)
     opened = _opened(world)
-    holds(not opened, f"{', '.join(opened)} had been opened before anybody asked", "none")
+    holds(not opened, f"document {', '.join(opened)} had been read before anybody asked", "none")
     for number in range(1, k + 1):
         chunk = next(it, None)
         if chunk is None:
             return
         name, last = _checked(chunk)[0], _opened(world)[-1:]
         holds(
-            last == [name], f"chunk {number} is of {name}, and {''.join(last)} had been opened", "none behind"
+            last == [name],
+            f"chunk {number} is of {name}, and document {''.join(last)} had been read",
+            "none behind it",
         )
     before = _opened(world)
     if fenced:
         next(it, None)
         behind = _opened(world)[len(before) :]
-        holds(not behind, f"{k} were all, and behind them {', '.join(behind)} was opened", "none")
+        asked = f"{k} chunks were all, and behind them document {', '.join(behind)} was asked for"
+        holds(not behind, asked, "none")
 
 
 def _opened(world: World) -> list[str]:
@@ -247,6 +252,7 @@ def _opened(world: World) -> list[str]:
     about="my_rag",
     promise="same answer",
     points=10,
+    label="turns",
     says="Sources take turns, a document each, as long as they have any.",
     hint="Who was live and waiting while another had its second turn?",
     among=LAWS,
@@ -264,6 +270,7 @@ def _(world: World, my_rag: Any, sizes: list[int]) -> None:
     about="my_rag",
     promise="fresh",
     points=10,
+    label="two runs",
     says="Two runs, also half-read ones, do not know of each other.",
     hint="What do you make once, outside of the run, that each run needs for itself?",
     among=LAWS,
@@ -318,6 +325,7 @@ def _(world: World, my_rag: Any, sources: list[Texts], k: int, ends: str) -> Non
     about="my_rag",
     promise="same answer",
     points=5,
+    label="paced",
     says="Chunks come `gap` seconds apart or more, and nobody waits longer than that takes.",
     hint="How much of the gap had gone by while you worked, and who has to wait for the rest?",
     among=LAWS,
@@ -349,6 +357,7 @@ def _(world: World, my_rag: Any, gap: float, work: float, n: int) -> None:
     about="my_rag",
     promise="same answer",
     points=5,
+    label="watched",
     says="`see` is shown every chunk, once, before you get it; and nothing else.",
     hint="Which comes first in your loop: `see(chunk)`, or handing the chunk on?",
     among=LAWS,
@@ -658,8 +667,8 @@ def my_rag(sources, *, size, overlap, max_chunks, gap, clock, sleeper, see):
     hints=(
         "Say it as a row of stages, from the sources to you. Which of them must know of documents, and which of "
         "chunks?",
-        "`make_roundrobin(*sources) | cut | fence_k(max_chunks) | make_throttle(gap, clock=clock, sleeper=sleeper) "
-        "| make_tap(see)`, where `cut` is a generator function of yours inside `my_rag`. `return` all of it.",
+        "From the sources to you: turns, cut, fence, throttle, tap. A `|` joins them, and `return` gives all of it. "
+        "Which line of the card is broken? Its step, unfolded, names what you need.",
     ),
     mutants=tuple(MUTANTS),
     all_laws=True,
@@ -684,6 +693,8 @@ def right_chunks(sources: list[list[str]], size: int, overlap: int) -> list[Piec
 
 
 def _pieces(docs: Iterable[Doc], size: int, overlap: int, spans: Callable[..., Any]) -> list[Piece]:
+    if not 0 <= overlap < size:
+        raise ValueError(f"an overlap must be at least 0 and below the size, got {overlap} and {size}")
     return [
         (name, start, stop, text[start:stop])
         for name, text in docs
