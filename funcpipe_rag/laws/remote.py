@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from types import TracebackType
 from typing import Any
 
+from .confinement import Limits
 from .wire import Wire, WireError
 from .worlds import LocalWorld
 
@@ -26,20 +31,47 @@ class Remote:
 
     `target` is `module:name`, or `file.py:name` for a file that nobody imports. `limit` is the number of seconds
     that one example may take; a child that is silent for longer is ended, and the law counts as broken.
-    `round_trips` counts what went over the wire. The child's counts are not believed: pulls, openings and
-    closings happen in this process, at the probes.
+    The child's counts are not believed: pulls, openings and closings happen in this process, at the probes.
+
+    With `confined`, the child may use no more than these limits, has an empty environment, reads nothing but the
+    standard library and its own folder, writes nowhere, and starts no process and no connection; see
+    `laws.confinement.protections` for what of it this system keeps. The text of the implementation is then given as
+    `program`, and `target` is the name of the function in it. `withheld` names functions of the package that
+    it cannot fetch.
     """
 
-    def __init__(self, target: str, *, limit: float = 10.0) -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        limit: float = 10.0,
+        confined: Limits | None = None,
+        program: str = "",
+        withheld: tuple[str, ...] = (),
+    ) -> None:
         self.target, self.limit = target, limit
+        self.confined, self.program, self.withheld = confined, program, withheld
+        self.folder: str | None = None
 
     def __enter__(self) -> Remote:
+        self._left = ExitStack()
+        command = [sys.executable, "-I", str(CHILD), self.target]
+        alone: dict[str, Any] = {}
+        if self.confined is not None:
+            self.folder = self._left.enter_context(TemporaryDirectory(prefix="funcpipe-rag-judged-"))
+            program = Path(self.folder) / "answer.py"
+            program.write_text(self.program, encoding="utf-8")
+            given = {"limits": asdict(self.confined), "folder": self.folder, "withheld": self.withheld}
+            command = [sys.executable, "-I", "-S", "-X", "utf8", str(CHILD)]
+            command += [f"{program}:{self.target}", json.dumps(given)]
+            alone = {"cwd": self.folder, "env": {"LANG": "C.UTF-8"}, "start_new_session": True}
         self._child = subprocess.Popen(
-            [sys.executable, "-I", str(CHILD), self.target],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
+            **alone,
         )
         assert self._child.stdin is not None
         assert self._child.stdout is not None
@@ -62,7 +94,7 @@ class Remote:
         self.wire.deadline = monotonic() + self.limit
         self.wire.request("reset", self._keep)
         self.wire.reset()
-        return RemoteWorld(self.wire)
+        return RemoteWorld(self.wire, self.folder)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -72,6 +104,7 @@ class Remote:
     def _end(self) -> None:
         self._child.kill()
         self._child.communicate()
+        self._left.close()
 
 
 class RemoteWorld(LocalWorld):
@@ -79,8 +112,9 @@ class RemoteWorld(LocalWorld):
 
     most_items = 1_000
 
-    def __init__(self, wire: Wire) -> None:
-        super().__init__()
+    def __init__(self, wire: Wire, folder: str | None = None) -> None:
+        # What the implementation is to read must lie where it may.
+        super().__init__(folder)
         self.wire = wire
 
 

@@ -13,7 +13,7 @@ import select
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
-from functools import cache
+from functools import lru_cache
 from operator import attrgetter
 from time import monotonic
 from types import MappingProxyType
@@ -55,12 +55,18 @@ class Wire:
         while True:
             kind, *content = self._receive()
             if kind == "gave":
-                return self._decode(content[0])
+                return self._understood(content)
             if kind == "end":
                 raise StopIteration
             if kind == "raised":
                 raise self._decode_error(content[0])
             self._serve(kind, *content)
+
+    def _understood(self, content: list[Any]) -> Any:
+        try:
+            return self._decode(content[0])
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+            raise WireError("an answer came that makes no sense") from None
 
     def serve_forever(self) -> None:
         """Answer requests until the other side hangs up."""
@@ -156,7 +162,7 @@ class Wire:
             return _error_type(content)
         if kind == "yours":
             return self._mine[content]
-        return _proxy_type(*facts)(self, content)
+        return _proxy_type(*(str(fact)[:_LONGEST_NAME] for fact in facts))(self, content)
 
     def _encode_error(self, error: BaseException) -> list[Any]:
         home = getattr(error, "_home", None)
@@ -186,23 +192,42 @@ class Wire:
             raise WireError("the other process has ended") from None
 
     def _receive(self) -> list[Any]:
+        # Asked at every message: who talks without end is out of time as well.
+        self._in_time()
         while b"\n" not in self._buffer:
             self._wait()
             data = os.read(self._incoming, 65536)
             if not data:
                 raise WireError("the process has ended")
+            if len(self._buffer) > LONGEST_MESSAGE:
+                raise WireError(f"an answer came of more than {LONGEST_MESSAGE:,} bytes")
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
-        message: list[Any] = json.loads(line)
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            message = None
+        if not isinstance(message, list) or not message:
+            raise WireError("what came is no message")
         return message
 
+    def _in_time(self) -> None:
+        if self.deadline is not None and monotonic() > self.deadline:
+            raise WireError("no answer in time")
+
     def _wait(self) -> None:
-        # Pipes can be waited for on POSIX alone; elsewhere there is no time limit.
+        # Pipes can be waited for on POSIX alone; elsewhere there is no time limit while nothing comes.
         if self.deadline is None or os.name != "posix":
             return
         ready, _, _ = select.select([self._incoming], [], [], max(0.0, self.deadline - monotonic()))
         if not ready:
             raise WireError("no answer in time")
+
+
+LONGEST_MESSAGE = 16_000_000
+"""Bytes of one message: no law has inputs or answers of such a size."""
+
+_LONGEST_NAME = 80
 
 
 _COLLECTIONS: dict[str, Callable[[Iterator[Any]], Any]] = {
@@ -272,7 +297,7 @@ class Proxy:
         self._wire.drop(self._number)
 
 
-@cache
+@lru_cache(maxsize=256)
 def _proxy_type(type_name: str, name: str, can: str) -> type[Proxy]:
     able = can.split()
     methods: dict[str, Any] = {}

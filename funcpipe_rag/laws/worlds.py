@@ -69,8 +69,9 @@ class LocalWorld:
 
     most_items = 100_000
 
-    def __init__(self) -> None:
+    def __init__(self, place: str | None = None) -> None:
         self.log = Log()
+        self._place = place
         self._probes: list[Probe] = []
         self._folders: list[TemporaryDirectory[str]] = []
 
@@ -137,7 +138,7 @@ class LocalWorld:
         return got
 
     def folder(self) -> str:
-        self._folders.append(TemporaryDirectory(prefix="funcpipe-rag-world-"))
+        self._folders.append(TemporaryDirectory(prefix="funcpipe-rag-world-", dir=self._place))
         return self._folders[-1].name
 
     def shown(self, text: str) -> str:
