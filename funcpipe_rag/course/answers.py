@@ -115,6 +115,14 @@ def exercise_cells(notebook: Notebook, exercise: Exercise) -> list[int]:
     ]
 
 
+def mentions(notebook: Notebook, exercise: Exercise) -> bool:
+    """Whether any cell of code asks for the exercise's check."""
+    asks = rf"""check\(\s*["']{exercise.id}["']"""
+    return any(
+        cell["cell_type"] == "code" and re.search(asks, source_of(cell), re.I) for cell in notebook["cells"]
+    )
+
+
 def _in_todays_format(text: str) -> Notebook:
     # Only for old notebooks: nbformat takes longer to import than most answers take to judge.
     import nbformat

@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from funcpipe_rag.course.editions import Edition, cells_of
+from funcpipe_rag.course.grade_commands import app as grading
 from funcpipe_rag.course.learner_commands import app as learner
 from funcpipe_rag.course.lessons import (
     Lesson,
@@ -30,6 +31,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Lessons: write them, build the notebooks and the progression map."
 )
 app.add_typer(learner)
+app.add_typer(grading)
 
 
 @app.command()

@@ -91,7 +91,7 @@ def _hand_out(withheld: Collection[str]) -> None:
 
         def __getattribute__(self, name: str) -> Any:
             if name in withheld:
-                raise AttributeError(f"{name} is what you are asked to write: the package's own is not there")
+                raise ImportError(f"{name} is what you are asked to write: the package's own is not there")
             return super().__getattribute__(name)
 
     for name, module in list(sys.modules.items()):

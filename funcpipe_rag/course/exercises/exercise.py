@@ -26,6 +26,8 @@ class Exercise:
     hints: tuple[str, str]
     mutants: tuple[Mutant, ...]
     all_laws: bool = False
+    withheld: tuple[str, ...] = ()
+    """Functions of the package that are the answer: a graded one cannot fetch them."""
 
     @property
     def points(self) -> int:

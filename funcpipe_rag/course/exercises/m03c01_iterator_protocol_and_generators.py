@@ -209,6 +209,7 @@ def gen_chunks(docs, *, size):
         "A `for` over the documents, and in it a `for` over `gen_spans(len(doc), size=size)` with one `yield`.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "gen_chunks"),
+    withheld=("gen_chunks",),
 )
 
 DROPS_TAIL = tuple(m for m in MUTANTS if m.name == "drops_tail")

@@ -231,6 +231,7 @@ def gen_clean_docs(docs, *, min_len):
         "and has an `if`. Or one `for` with a `yield`.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "gen_clean_docs"),
+    withheld=("gen_clean_docs",),
 )
 
 

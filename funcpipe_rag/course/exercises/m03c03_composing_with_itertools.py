@@ -211,6 +211,7 @@ def running_total(sizes):
         "One `return`, and `accumulate` of the sizes. It adds, unless you tell it otherwise.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "running_total"),
+    withheld=("make_accumulate",),
 )
 
 GEN_RUNS = Exercise(
@@ -231,6 +232,7 @@ def gen_runs(xs, *, key):
         "holds none of it.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "gen_runs"),
+    withheld=("make_grouped",),
 )
 
 

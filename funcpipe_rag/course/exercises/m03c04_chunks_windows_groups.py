@@ -194,6 +194,7 @@ def pairs(xs):
         "`before, item`, and then remembers `item` as `before`.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "pairs"),
+    withheld=("make_sliding",),
 )
 
 BATCHED = Exercise(
@@ -211,6 +212,7 @@ def batched(xs, n):
         "`it` is made once, with `iter(xs)`.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "batched"),
+    withheld=("batched", "make_batched"),
 )
 
 

@@ -228,6 +228,7 @@ def first(xs, default):
         "`next` takes a second argument, which it gives at the end; `iter(xs)` serves a list as well.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "first"),
+    withheld=("fence_k",),
 )
 
 FENCE = Exercise(
@@ -249,6 +250,7 @@ def fence(xs, k):
         "and stops at the first that has ended.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "fence"),
+    withheld=("fence_k",),
 )
 
 

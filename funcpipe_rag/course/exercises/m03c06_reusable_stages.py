@@ -42,6 +42,7 @@ def fmap(fn):
     mutants=mutants_of(
         "fmap", "drops_the_last", "eager_inside", "looks_ahead", "born_eager", "captured_iterator"
     ),
+    withheld=("fmap",),
 )
 
 COMPOSE = Exercise(
@@ -65,6 +66,7 @@ def compose(*transforms):
         "Behind the loop, `return xs`.",
     ),
     mutants=mutants_of("compose", "backwards", "late_lambda", "lists_between", "captured_stages"),
+    withheld=("compose",),
 )
 
 

@@ -39,6 +39,7 @@ def make_chain(*sources):
         "lists_each_source",
         "opens_each_source_once",
     ),
+    withheld=("make_chain",),
 )
 
 MAKE_ROUNDROBIN = Exercise(
@@ -75,6 +76,7 @@ def make_roundrobin(*sources):
         "reads_a_row_ahead",
         "leaks_its_sources",
     ),
+    withheld=("make_roundrobin",),
 )
 
 FORK2 = Exercise(
@@ -107,6 +109,7 @@ def fork2(t, u):
         "splits_once",
         "ends_on_an_error",
     ),
+    withheld=("fork2_lockstep", "fork_lockstep"),
 )
 
 

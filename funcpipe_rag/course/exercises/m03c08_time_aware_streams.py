@@ -330,6 +330,7 @@ def with_time(xs, *, clock):
         "One `for x in xs`, and in it one `yield` of a pair: `clock()` first, then `x`.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "with_time"),
+    withheld=("make_timestamp",),
 )
 
 THROTTLE = Exercise(
@@ -353,6 +354,7 @@ def throttle(xs, *, gap, clock, sleeper):
         "For the first item there is no `last`.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "throttle"),
+    withheld=("make_throttle", "make_rate_limit"),
 )
 
 RATE, BURST = 1, 2

@@ -505,6 +505,7 @@ class Lines:
         "ended, and close the file if there is one.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "Lines"),
+    withheld=("make_lines_source",),
 )
 
 

@@ -333,6 +333,7 @@ def tap(xs, see):
         "A `for` with two lines in it: one calls `see`, the other is a `yield`.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "tap"),
+    withheld=("make_tap", "make_peek"),
 )
 
 SAMPLE = Exercise(
@@ -354,6 +355,7 @@ def sample(xs, *, rate, key):
         "A `for` with an `if` and a `yield` in it. `share` of the item's key is a number; compare it with the rate.",
     ),
     mutants=tuple(m for m in MUTANTS if m.of == "sample"),
+    withheld=("make_sampler_stable",),
 )
 
 

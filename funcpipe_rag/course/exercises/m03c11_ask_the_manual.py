@@ -672,6 +672,7 @@ def my_rag(sources, *, size, overlap, max_chunks, gap, clock, sleeper, see):
     ),
     mutants=tuple(MUTANTS),
     all_laws=True,
+    withheld=("make_multi_rag_fn",),
 )
 
 Case: TypeAlias = tuple[list[list[str]], int, int]
