@@ -391,3 +391,11 @@ def test_chained_sources_are_one_source_where_nobody_takes_turns() -> None:
     assert list(of_stages(one, **given)()) == list(eager_rag(one, **given)())
     each = [lambda doc=doc: iter([doc]) for doc in docs]
     assert list(chain(of_stages(each, **given)())) == list(eager_rag(each, **given)())
+
+
+@pytest.mark.parametrize("nothing", [lambda: iter(()), lambda: (x for x in ()), list])
+def test_who_gives_nothing_earns_nothing(nothing: Callable[[], Any]) -> None:
+    def my_rag(sources, **settings):
+        return nothing
+
+    assert check("m03c11e1", my_rag).points == 0

@@ -72,6 +72,11 @@ def documents_held(rag: Callable[..., Any], documents: int) -> int:
 
     A document is held as long as anybody refers to its name: with it, or with a chunk of it.
     """
+    return _held(rag, documents)[0]
+
+
+def _held(rag: Callable[..., Any], documents: int) -> tuple[int, int]:
+    """The most documents that were held, and the chunks that came."""
     held: WeakSet[_Name] = WeakSet()
 
     def docs() -> Iterator[Doc]:
@@ -91,12 +96,13 @@ def documents_held(rag: Callable[..., Any], documents: int) -> int:
         sleeper=time.sleep,
         see=_nothing,
     )
-    most = 0
+    most = chunks = 0
     it = iter(made())
     for _chunk in it:
+        chunks += 1
         most = max(most, len(held))
     close(it)
-    return most
+    return most, chunks
 
 
 class _Name(str):
@@ -144,6 +150,11 @@ def _checked(made: Any) -> Piece:
         case (str(), int(), int(), str()) if type(made) is tuple:
             return made
     raise Broken(f"{made!r:.60} came", "a plain tuple (name, start, stop, text)")
+
+
+def _something(came: object, sources: Iterable[Texts], most: int = _ALL) -> None:
+    """Who gives nothing waits for nothing and leaks nothing: that is worth no point."""
+    holds(bool(came) or most < 2 or not any(map(any, sources)), "no chunk came", "at least one")
 
 
 def _chunks(world: World, made: Any) -> list[Piece]:
@@ -227,6 +238,8 @@ def _(world: World, my_rag: Any, sources: list[Texts], k: int, fenced: bool) -> 
     for number in range(1, k + 1):
         chunk = next(it, None)
         if chunk is None:
+            # Turns are a later step: until then the first source is all there is.
+            _something(number > 1, sources[:1], k if fenced else _ALL)
             return
         name, last = _checked(chunk)[0], _opened(world)[-1:]
         holds(
@@ -280,6 +293,7 @@ def _(world: World, my_rag: Any, sizes: list[int]) -> None:
 )
 def _(world: World, my_rag: Any, sources: list[Texts], max_chunks: int, ahead: int) -> None:
     alone = _chunks(world, _source(world, my_rag, _probes(world, sources), max_chunks=max_chunks))
+    _something(alone, sources, max_chunks)
     made = _source(world, my_rag, _probes(world, sources), max_chunks=max_chunks)
     first = world.iterator(world.run(made))
     begun = list(islice(first, ahead))
@@ -307,11 +321,13 @@ def _(world: World, my_rag: Any, sources: list[Texts], k: int, ends: str) -> Non
     # Held until all is counted: what is forgotten is closed by CPython, and nobody would see the leak.
     made = world.run(_source(world, my_rag, probes, max_chunks=k if ends == "at max_chunks" else _ALL))
     it = world.iterator(made)
+    came = 0
     try:
         for _ in islice(it, k if ends == "you close it" else _ALL):
-            pass
+            came += 1
     except Boom:
-        pass
+        came += 1
+    _something(came, sources, k if ends == "at max_chunks" else _ALL)
     if ends == "you close it":
         close(it)
     for probe in probes:
@@ -343,6 +359,7 @@ def _(world: World, my_rag: Any, gap: float, work: float, n: int) -> None:
         due.append(due[-1] + max(gap, work) if due else 0.0)
         time.advance(work)
         holds(len(came) <= n, f"it gave more than {n} chunks", "an end")
+    _something(came, [("xyz"[:n],)])
     same(came, due, "the chunks came at {} seconds")
     end = due[-1] + work if due else 0.0
     holds(
@@ -372,6 +389,7 @@ def _(world: World, my_rag: Any, texts: Texts, max_chunks: int) -> None:
     for chunk in islice(it, _ALL):
         got.append(_checked(chunk))
         same(seen, got, f"with chunk {len(got)} in your hands, see had been shown {{}}")
+    _something(got, [texts], max_chunks)
     same(seen, got, "at the end, see had been shown {}")
 
 
@@ -387,7 +405,8 @@ def _(world: World, my_rag: Any, texts: Texts, max_chunks: int) -> None:
 )
 def _(world: World, my_rag: Any, documents: int) -> None:
     # From another process a document takes a thousand times as long, and a thousand tell as much.
-    held = documents_held(my_rag, min(documents, world.most_items))
+    held, chunks = _held(my_rag, min(documents, world.most_items))
+    holds(chunks > 0, "no chunk came", "one of each document")
     holds(held <= HELD, f"it held {held} documents at once", f"at most {HELD}")
 
 
