@@ -487,7 +487,10 @@ def test_answers_that_are_alike_are_told_with_their_base_rate() -> None:
     }
     pairs = similar({"m03c07e2": programs})
     assert [(pair.one, pair.other) for pair in pairs] == [("ada", "bob")]
-    assert pairs[0].common == 1.0 and pairs[0].base_rate <= 1 / 3
+    assert pairs[0].common == 1.0 and pairs[0].base_rate == 0.0
+    whole = similar({"m03c07e2": dict.fromkeys(("ada", "bob", "cyd", "dan"), own)})
+    assert len(whole) == 6 and {pair.base_rate for pair in whole} == {1.0}
+    assert "6 pairs that more than 10% of the others are like are left out" in class_page([], whole)
     assert similar({"m03c07e1": {"ada": SOLVED, "bob": SOLVED}}) == []
 
 

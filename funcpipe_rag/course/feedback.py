@@ -19,6 +19,13 @@ from .similarity import Pair
 
 _MARKS = {"kept": "✓", "broken": "✗", "not looked at": "–"}
 
+_STATES = {
+    "judged": "judged",
+    "not attempted": "not attempted",
+    "not found": "not found",
+    "does not load": "stopped before there was a function",
+}
+
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
@@ -31,7 +38,7 @@ dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
 pre { overflow-x: auto; padding: .6rem; background: #8882; text-indent: 0; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .25rem .6rem .25rem 0; vertical-align: top; }
 td.number, th.number { text-align: right; white-space: nowrap; }
-meter { width: 8rem; } code { font-size: .95em; }
+meter { width: 8rem; } .bar { white-space: nowrap; } code { font-size: .95em; }
 """
 
 
@@ -111,7 +118,7 @@ def class_page(graded: Sequence[Graded], pairs: Sequence[Pair]) -> str:
 def _of_class(id: str, results: Sequence[Result]) -> list[str]:
     exercise = EXERCISES[id]
     states = Counter(result.state for result in results)
-    said = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    said = ", ".join(f"{count} {_STATES[state]}" for state, count in states.most_common())
     lines = [f"<h2>{escape(id)} {escape(exercise.title)}</h2>", f"<p>{said}.</p>"]
     lines += ["<table><tr><th>law</th><th>kept by</th></tr>"]
     for place, law in enumerate(results[0].laws):
@@ -133,20 +140,26 @@ def _of_class(id: str, results: Sequence[Result]) -> list[str]:
     return lines
 
 
+COMMON = 0.1
+"""From this share of the others on, what two have in common is common."""
+
+
 def _alike(pairs: Sequence[Pair]) -> list[str]:
+    few = [pair for pair in pairs if pair.base_rate <= COMMON]
     if not pairs:
         return []
     rows = [
         f"<tr><td><code>{escape(pair.exercise)}</code></td><td>{escape(pair.one)}, {escape(pair.other)}</td>"
         f'<td class="number">{pair.common:.0%}</td><td class="number">{pair.base_rate:.1%}</td></tr>'
-        for pair in pairs[:50]
+        for pair in few[:50]
     ]
     return [
         "<h2>Answers that are alike</h2>",
-        "<p>Advice, not a verdict. A small exercise has one natural answer, and whoever finds it writes the same tree: the "
-        "last column says how many pairs in this class are as much alike. Talk to people before you conclude anything.</p>",
+        "<p>Advice, not a verdict. Names and comments are not looked at. A small exercise has one natural answer, and "
+        "whoever finds it writes the same: the last column says how many of the others did. Talk to people before you "
+        f"conclude anything. ({len(pairs) - len(few)} pairs that more than {COMMON:.0%} of the others are like are left out.)</p>",
         '<table><tr><th>exercise</th><th>learners</th><th class="number">in common</th>'
-        '<th class="number">pairs as much alike</th></tr>',
+        '<th class="number">of the others, too</th></tr>',
         *rows,
         "</table>",
     ]
@@ -161,7 +174,8 @@ def _spread(points: Iterable[int], most: int) -> list[tuple[int, int, int]]:
 
 
 def _bar(count: int, of: int) -> str:
-    return f'<meter min="0" max="{max(1, of)}" value="{count}">{count} of {of}</meter> {count} of {of}'
+    meter = f'<meter min="0" max="{max(1, of)}" value="{count}">{count} of {of}</meter>'
+    return f'<span class="bar">{meter} {count} of {of}</span>'
 
 
 def _page(title: str, body: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """Which answers are alike: a comparison of normalised syntax trees, as advice.
 
 Two answers to a small exercise are alike because there is one way to write it. So a pair is only told above a size,
-and beside each pair stands its base rate: how many of all pairs are as much alike as these two.
+and beside each pair stands its base rate: how many of the others have written the same, too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ALIKE = 0.8
 
 @dataclass(frozen=True)
 class Pair:
-    """Two learners' answers to one exercise: how much of them is common, and the share of pairs as much alike."""
+    """Two learners' answers to one exercise: how much of them is common, and the share of the others who wrote that, too."""
 
     exercise: str
     one: str
@@ -44,12 +44,19 @@ def similar(answers: Mapping[str, Mapping[str, str]]) -> list[Pair]:
         shapes = {learner: _shape(program) for learner, program in programs.items()}
         large = {learner: shape for learner, shape in shapes.items() if shape.total() >= SMALLEST}
         common = {
-            (one, other): _common(large[one], large[other]) for one, other in combinations(sorted(large), 2)
+            frozenset(two): _common(large[two[0]], large[two[1]]) for two in combinations(sorted(large), 2)
         }
-        for (one, other), share in common.items():
-            if share >= ALIKE:
-                as_much = sum(found >= share for found in common.values()) / len(common)
-                pairs.append(Pair(exercise, one, other, round(share, 2), round(as_much, 3)))
+        for one, other in combinations(sorted(large), 2):
+            share = common[frozenset((one, other))]
+            if share < ALIKE:
+                continue
+            others = large.keys() - {one, other}
+            too = sum(
+                common[frozenset((one, third))] >= share and common[frozenset((other, third))] >= share
+                for third in others
+            )
+            rate = round(too / len(others), 3) if others else 0.0
+            pairs.append(Pair(exercise, one, other, round(share, 2), rate))
     return sorted(pairs, key=lambda pair: (pair.base_rate, -pair.common, pair.exercise, pair.one, pair.other))
 
 
