@@ -226,6 +226,14 @@ CHEATS = {
         "import os\ndef make_chain(*s):\n    for fd in range(3, 20):\n        try:\n            os.write(fd, b'}{' * 50 + b'\\n')\n"
         "        except OSError:\n            pass\n    return lambda: iter(())"
     ),
+    "floods its judge": (
+        "import os\ndef make_chain(*s):\n    while True:\n        for fd in range(3, 9):\n            try:\n"
+        "                os.write(fd, b'[\"reset\", 99, [], []]\\n' * 1000)\n            except OSError:\n                pass"
+    ),
+    "talks without end": (
+        "import os\ndef make_chain(*s):\n    while True:\n        for fd in range(3, 9):\n            try:\n"
+        "                os.write(fd, b'x' * 60_000)\n            except OSError:\n                pass"
+    ),
     # the limits
     "starts processes": "import os\ndef make_chain(*s):\n    while True: os.fork()",
     "starts a program": "import subprocess\ndef make_chain(*s):\n    subprocess.Popen(['sleep', '600'])\n    return lambda: iter(())",

@@ -33,6 +33,7 @@ from . import (
     taps,
     timestamps,
 )
+from .confinement import Limits, protections
 from .inputs import SourceSpec
 from .law import LAWS, OWED, PROMISES, Broken, Class, Law, Promise, WrongKind, class_of, holds, law, of, same
 from .proving import Proof, assert_kept, each_law, prove
@@ -47,6 +48,7 @@ __all__ = [
     "Broken",
     "Class",
     "Law",
+    "Limits",
     "LocalWorld",
     "Promise",
     "Proof",
@@ -78,6 +80,7 @@ __all__ = [
     "pacing",
     "pages",
     "pipelines",
+    "protections",
     "prove",
     "recipes",
     "reports",

@@ -187,7 +187,9 @@ class Wire:
         data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         try:
             while data:
-                data = data[os.write(self._outgoing, data) :]
+                # So many bytes at once never block where the system says that it is ready.
+                self._wait([], [self._outgoing])
+                data = data[os.write(self._outgoing, data[:_AT_ONCE]) :]
         except OSError:
             raise WireError("the other process has ended") from None
 
@@ -195,7 +197,7 @@ class Wire:
         # Asked at every message: who talks without end is out of time as well.
         self._in_time()
         while b"\n" not in self._buffer:
-            self._wait()
+            self._wait([self._incoming], [])
             data = os.read(self._incoming, 65536)
             if not data:
                 raise WireError("the process has ended")
@@ -215,12 +217,11 @@ class Wire:
         if self.deadline is not None and monotonic() > self.deadline:
             raise WireError("no answer in time")
 
-    def _wait(self) -> None:
-        # Pipes can be waited for on POSIX alone; elsewhere there is no time limit while nothing comes.
+    def _wait(self, reads: list[int], writes: list[int]) -> None:
+        # Pipes can be waited for on POSIX alone; elsewhere there is no time limit while nothing moves.
         if self.deadline is None or os.name != "posix":
             return
-        ready, _, _ = select.select([self._incoming], [], [], max(0.0, self.deadline - monotonic()))
-        if not ready:
+        if not any(select.select(reads, writes, [], max(0.0, self.deadline - monotonic()))):
             raise WireError("no answer in time")
 
 
@@ -228,6 +229,8 @@ LONGEST_MESSAGE = 16_000_000
 """Bytes of one message: no law has inputs or answers of such a size."""
 
 _LONGEST_NAME = 80
+
+_AT_ONCE = getattr(select, "PIPE_BUF", 512)
 
 
 _COLLECTIONS: dict[str, Callable[[Iterator[Any]], Any]] = {
