@@ -10,7 +10,7 @@ from funcpipe_rag.laws import Verdict, run
 from funcpipe_rag.laws.display import Part, with_code
 from funcpipe_rag.laws.law import PROMISES
 
-from .exercises import EXERCISES, Exercise
+from .exercises import EXERCISES, Exercise, all_ids
 from .progress import Progress, find_progress
 from .waiting import Waiting
 
@@ -182,7 +182,7 @@ def check(exercise_id: str, impl: Callable[..., Any] = _NOTHING) -> Card:
         raise TypeError("check: the exercise's id comes first, then your function")
     exercise = EXERCISES.get(str(exercise_id).lower())
     if exercise is None:
-        raise ValueError(f"check: there is no exercise {exercise_id!r}; there are: {', '.join(EXERCISES)}")
+        raise ValueError(f"check: there is no exercise {exercise_id!r}; there are: {all_ids()}")
     if impl is _NOTHING:
         raise TypeError(f'check: pass your function, too: check("{exercise.id}", {exercise.function})')
     if not callable(impl):

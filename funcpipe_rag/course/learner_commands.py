@@ -402,11 +402,11 @@ def _exercises_of(lesson: str | None) -> list[Exercise]:
 
 
 def _unknown(name: str, known: list[str]) -> NoReturn:
-    from funcpipe_rag.course.exercises import EXERCISES
+    from funcpipe_rag.course.exercises import EXERCISES, all_ids
 
     names = {word.lower(): word for word in known} | {e.function: e.id for e in EXERCISES.values()}
     near = get_close_matches(name.lower(), names, 1, 0.5)
-    meant = f"; did you mean {names[near[0]]}?" if near else f"; there are: {', '.join(known)}"
+    meant = f"; did you mean {names[near[0]]}?" if near else f"; there are: {all_ids()}"
     _refuse(f"there is no exercise {name}{meant}")
 
 
