@@ -96,6 +96,8 @@ def predicate_laws(
             hints[0],
             inputs,
             accepts,
+            # Who always says True has solved nothing: the points are behind this door.
+            points=0,
             label="your law",
         ),
         Law(
@@ -106,6 +108,7 @@ def predicate_laws(
             hints[1],
             {},
             refuses,
+            points=2,
             label="your law",
         ),
     )
