@@ -184,6 +184,18 @@ def test_what_is_no_answer_earns_nothing_and_is_told_why(tmp_path: Path, program
     assert got.where or any(law.came for law in got.laws)
 
 
+@linux
+@pytest.mark.parametrize("said", [True, False, None])
+def test_a_law_that_always_says_the_same_earns_nothing(tmp_path: Path, said: object) -> None:
+    place = tmp_path / "ada"
+    place.mkdir()
+    program = f"def law(xs: list, runs: list) -> bool:\n    return {said}"
+    nbformat.write(notebook("M03C03", {"m03c03e3": program}), place / "03.ipynb")
+    graded = grade(find_submissions(tmp_path)[0], Rules(("m03c03e3",)))
+    assert (graded.points, graded.of) == (0, 2)
+    assert ", 0 of 0" not in feedback_page(graded) and ": 0 of 2" in feedback_page(graded)
+
+
 CHEATS = {
     # the check, Hypothesis and the results, from within
     "patches check": "import funcpipe_rag.course\nfuncpipe_rag.course.check = lambda *a: '✓'\ndef make_chain(*s): return lambda: iter(())",

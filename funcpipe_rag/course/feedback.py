@@ -76,9 +76,8 @@ def _exercise(result: Result) -> list[str]:
 
 
 def _law(law: Judged) -> str:
-    head = (
-        f"{_MARKS[law.state]} <b>{escape(law.promise)}</b>, {law.points} of {law.of}: {with_code(law.says)}"
-    )
+    earned = f", {law.points} of {law.of}" if law.of else ""
+    head = f"{_MARKS[law.state]} <b>{escape(law.promise)}</b>{earned}: {with_code(law.says)}"
     if law.state != "broken":
         return f"<li>{head}</li>"
     facts = {

@@ -29,7 +29,7 @@ def grades_csv(graded: Sequence[Graded], roster: Roster | None = None) -> str:
     """
     first = next(iter(graded), None)
     results = first.results if first else ()
-    laws = [f"{result.exercise} {law.law}" for result in results for law in result.laws]
+    laws = [f"{result.exercise} {law.law}" for result in results for law in result.laws if law.of]
     sums = [f"{result.exercise} of {result.of}" for result in results]
     of = first.of if first else 0
     columns = [*(roster.columns if roster else ()), "learner", f"points of {of}", *sums, *laws]
@@ -39,7 +39,7 @@ def grades_csv(graded: Sequence[Graded], roster: Roster | None = None) -> str:
         if one is None:
             rows.append([*known, learner, 0, *(0 for _ in sums), *(0 for _ in laws), ""])
             continue
-        earned = [law.points for result in one.results for law in result.laws]
+        earned = [law.points for result in one.results for law in result.laws if law.of]
         rows.append([*known, learner, one.points, *(result.points for result in one.results), *earned, ""])
     return _csv([[*columns, UNDERSTANDING], *rows])
 
