@@ -78,7 +78,7 @@ def test_a_stream_that_goes_on_is_said_to_go_on() -> None:
 
 def test_a_hunt_is_headed_with_what_is_judged() -> None:
     def unmask() -> Any:
-        return ["abcd"]
+        return ["ab"], 2
 
     assert repr(check("m03c01e3", unmask)).startswith("✗ Your input: ")
 
@@ -194,3 +194,27 @@ def test_who_ended_the_loop_is_asked_where_items_are_left() -> None:
     for _ in range(3):
         told = repr(check("m03c07e2", by_zip))
     assert "Who ended your loop" in told
+
+
+@pytest.mark.parametrize(
+    ("id", "name", "given", "hint"),
+    [
+        ("m03c07e4", "schedule", None, "It gives nothing. Is a return missing?"),
+        ("m03c07e4", "schedule", "LLR", "Which part of it is of another kind"),
+        ("m03c07e4", "schedule", iter([0, 1]), "gives a generator"),
+        ("m03c01e3", "unmask", ["abcd"], "Which part of it is of another kind"),
+        ("m03c11e2", "unmask", [([["a"]], 1, 0)], "Which part of it is of another kind"),
+    ],
+)
+def test_an_input_of_another_shape_is_told_so_and_does_not_count(
+    id: str, name: str, given: object, hint: str
+) -> None:
+    def answer() -> object:
+        print(end="")
+        return given
+
+    answer.__name__ = name
+    for _ in range(5):
+        told = repr(check(id, answer))
+        assert hint in told
+        assert "hard to see" not in told

@@ -322,7 +322,7 @@ def file_name(learner: str) -> str:
     """A learner's name as the name of a file: letters, digits and dashes, and a digest where that lost something.
 
     >>> file_name("ada-lovelace"), file_name("../../etc/passwd")
-    ('ada-lovelace', 'etc-passwd-8f6f')
+    ('ada-lovelace', 'etc-passwd-3754')
     """
     plain = re.sub(r"[^\w-]+", "-", learner).strip("-")[:80]
     return (

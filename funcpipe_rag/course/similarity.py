@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-SMALLEST = 40
+SMALLEST = 30
 """Nodes of a syntax tree; smaller answers are not compared."""
 
 ALIKE = 0.8

@@ -35,7 +35,22 @@ from . import (
 )
 from .confinement import Limits, protections
 from .inputs import SourceSpec
-from .law import LAWS, OWED, PROMISES, Broken, Class, Law, Promise, WrongKind, class_of, holds, law, of, same
+from .law import (
+    LAWS,
+    OWED,
+    PROMISES,
+    Broken,
+    Class,
+    Law,
+    Promise,
+    WrongKind,
+    class_of,
+    holds,
+    law,
+    of,
+    other_shape,
+    same,
+)
 from .proving import Proof, assert_kept, each_law, prove
 from .remote import Remote, RemoteWorld
 from .running import Verdict, attempt, judge, run
@@ -77,6 +92,7 @@ __all__ = [
     "law",
     "logs",
     "of",
+    "other_shape",
     "pacing",
     "pages",
     "pipelines",

@@ -160,12 +160,17 @@ def _laws_of(fan: FanIn) -> None:
                 probe.closes == probe.opens,
                 f"{probe.name}{ended} was opened {times(probe.opens)} and closed {times(probe.closes)}",
                 "closed as often as opened",
+                "It had been closed already. Which two of your lines close it?"
+                if probe.closes > probe.opens
+                else "",
             )
         # The sources that had not ended when the stream was closed went together, last opened first.
         opened = [event.stage for event in world.log.events if event.kind == "open"]
         live = [probe.name for probe in probes if probe.opens and not _ran_out(probe)]
         closed = [event.stage for event in world.log.events if event.kind == "close" and event.stage in live]
-        same(closed, [stage for stage in reversed(opened) if stage in live], "closed in the order {}")
+        in_reverse = [stage for stage in reversed(opened) if stage in live]
+        hint = "All are closed. Which of them did you open last, and which do you close first?"
+        holds(closed == in_reverse, f"closed in the order {closed}", f"{in_reverse}", hint)
 
     @law(
         f"{slug}-closes-the-rest-when-one-cannot-be-closed",

@@ -33,6 +33,20 @@ class WrongKind(Broken):
     """What came is of another kind than what was asked for: the law has had no say yet, and neither has its hint."""
 
 
+def other_shape(given: object, wanted: str) -> WrongKind:
+    """What to raise where somebody was asked for an input, and gave something that is none.
+
+    >>> other_shape(None, "a list of 0 and 1").hint
+    'It gives nothing. Is a return missing?'
+    """
+    hint = "Which part of it is of another kind: a bracket, a number, a text?"
+    if given is None:
+        hint = "It gives nothing. Is a return missing?"
+    elif isinstance(given, Iterator):
+        hint = "A function with a yield in it gives a generator, whatever else it does. Is a return meant?"
+    return WrongKind(f"it returned {str(given)[:60]}", wanted, hint)
+
+
 def same(came: object, expected: object, what: str = "{}") -> None:
     """Break the law unless the two are equal, item by item and type by type.
 

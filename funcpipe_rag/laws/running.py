@@ -161,9 +161,11 @@ def _attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], worl
         )
     except OverPulled as refused:
         came = f"{refused.name} was asked {times(refused.budget + 1)}"
-        return replace(
-            broken, came=came, expected=f"at most {times(refused.budget)}" if refused.budget else "never"
-        )
+        most = f"at most {times(refused.budget)}" if refused.budget else "never"
+        # Where values are compared, a budget is only there to end what has no end.
+        endless = "Your loop goes on asking. How does it learn that a source is at its end?"
+        hint = endless if law.promise == "same answer" else law.hint
+        return replace(broken, came=came, expected=most, hint=hint)
     except TooLong:
         came = "nothing came for a while, and nothing was asked for"
         hint = "Your loop goes on without asking anybody and without giving anything. What should end it?"

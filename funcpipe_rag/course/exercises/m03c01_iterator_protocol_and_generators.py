@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from funcpipe_rag.laws import Broken, Law, World, WrongKind, holds, kind_of, law, same
+from funcpipe_rag.laws import Law, World, WrongKind, holds, kind_of, law, other_shape, same
 from funcpipe_rag.laws.inputs import SourceSpec, choice, integers, items_of
 from funcpipe_rag.laws.mutants import Mutant, mutant
 
@@ -222,7 +222,7 @@ def _check_input(world: World, unmask: Callable[[], tuple[list[str], int]]) -> N
         case (list(docs), int(size)) if size >= 1 and all(isinstance(doc, str) for doc in docs):
             pass
         case _:
-            raise Broken(f"it returned {str(given)[:60]}", wanted)
+            raise other_shape(given, wanted)
     right, wrong = _pieces(docs, size), list(drops_tail(docs, size=size))
     holds(right != wrong, f"both programs give {wrong!r:.60}", "an input on which they differ")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeAlias
 
-from funcpipe_rag.laws import Broken, Law, World, WrongKind, holds, law, same
+from funcpipe_rag.laws import Law, World, WrongKind, holds, law, other_shape, same
 from funcpipe_rag.laws.inputs import SourceSpec, choice, integers, items_of
 from funcpipe_rag.laws.mutants import Mutant, mutant
 from funcpipe_rag.rag import clean
@@ -279,7 +279,7 @@ def _check_input(world: World, unmask: Callable[[], tuple[list[str], list[str]]]
             pass
         case _:
             wanted = "a list of texts and a list of words, like (['tee', 'skew'], ['tee'])"
-            raise Broken(f"it returned {str(given)[:60]}", wanted)
+            raise other_shape(given, wanted)
     wrong = [list(found) for found in late_binding(docs, words)]
     holds(_found(docs, words) != wrong, f"both programs find {wrong!r:.60}", "an input on which they differ")
 

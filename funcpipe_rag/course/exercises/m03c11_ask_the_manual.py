@@ -7,7 +7,7 @@ from itertools import chain, islice, zip_longest
 from typing import Any, TypeAlias
 from weakref import WeakSet
 
-from funcpipe_rag.laws import Broken, Law, SourceSpec, World, holds, law, same
+from funcpipe_rag.laws import Broken, Law, SourceSpec, World, holds, law, other_shape, same
 from funcpipe_rag.laws.inputs import booleans, choice, integers, items_of, several
 from funcpipe_rag.laws.mutants import Mutant, mutant
 from funcpipe_rag.streams import (
@@ -784,8 +784,8 @@ def _cases(unmask: Callable[[], Any]) -> tuple[Case, Case]:
             two
         ):
             return one, two
-    raise Broken(
-        f"it returned {given!r:.60}",
+    raise other_shape(
+        given,
         "two inputs, each (a list of lists of texts, a size, an overlap below it), like ([['ab'], ['c']], 2, 0)",
     )
 
