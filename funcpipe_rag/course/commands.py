@@ -26,12 +26,14 @@ from funcpipe_rag.course.lessons import (
     read_lesson,
     shown,
 )
+from funcpipe_rag.course.release_commands import app as release
 
 app = typer.Typer(
     no_args_is_help=True, help="Lessons: write them, build the notebooks and the progression map."
 )
 app.add_typer(learner)
 app.add_typer(grading)
+app.add_typer(release)
 
 
 @app.command()

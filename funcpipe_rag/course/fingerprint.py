@@ -11,6 +11,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import funcpipe_rag
@@ -30,6 +31,8 @@ FACE = ("streams", "aio", "rag")
 NO_PART_OF_A_NOTEBOOK = {
     *("commands.py", "lint.py", "new.py", "parts.py", "progression.py", "reading.py", "traces.py"),
     *("learner_commands.py", "answers.py", "judging.py", "work_folder.py", "standing.py", "doctor.py"),
+    *("release.py", "release_commands.py", "nbgrader_course.py", "grading.py", "grade_commands.py"),
+    *("submissions.py", "gradebook.py", "feedback.py", "similarity.py"),
 }
 
 
@@ -88,6 +91,7 @@ def _counts(path: Path, page: Page) -> bool:
     return not (path.parent.name == "course" and path.name in NO_PART_OF_A_NOTEBOOK)
 
 
+@lru_cache(maxsize=1024)
 def _without_comments(source: str) -> str:
     lines = source.split("\n")
     try:

@@ -1,0 +1,376 @@
+"""What is handed out to a class: no solution in any file, links that lead somewhere, the same bytes twice."""
+
+import ast
+import base64
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from typer.testing import CliRunner, Result
+
+from funcpipe_rag.course.answers import find_answer
+from funcpipe_rag.course.commands import app
+from funcpipe_rag.course.exercises import EXERCISES
+from funcpipe_rag.course.lessons import LessonError, Page, find_pages, find_places
+from funcpipe_rag.course.release import Files, make_release, write_release
+from funcpipe_rag.course.traces import released_traces
+from funcpipe_rag.course.work_folder import NOTES as NOTES_FOLDER
+
+ROOT = Path(__file__).resolve().parents[1]
+PLACES = find_places(ROOT)
+PAGES = find_pages(PLACES.modules)
+SOLUTIONS = [
+    (page, cell) for page in PAGES for cell in page.cells if "solution" in cell.tags and cell.kind == "code"
+]
+NOTES = [note.read_text(encoding="utf-8") for note in sorted(NOTES_FOLDER.glob("*.md"))]
+TOO_SHORT = {"M03C03-09", "M03C05-19"}
+"""`return accumulate(sizes)` and `return islice(xs, k)`: under other names any call looks like these."""
+C07 = "03-lazy-iteration/07-fan-in-and-fan-out.ipynb"
+
+
+@pytest.fixture(scope="module")
+def module() -> Files:
+    """All that module 3 hands out, start page included; nobody changes it."""
+    return make_release(PLACES, ["M03"])
+
+
+@pytest.fixture(scope="module")
+def lesson() -> Files:
+    return make_release(PLACES, ["M03C07"])
+
+
+@pytest.fixture
+def in_clone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def course(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def notebook(files: Files, name: str) -> nbformat.NotebookNode:
+    return nbformat.reads(files[name].decode(), as_version=4)
+
+
+def as_files(files: Files, name: str, changed: Any) -> Files:
+    return {**files, name: nbformat.writes(changed).encode()}
+
+
+def test_a_lesson_comes_with_what_leads_to_it(lesson: Files) -> None:
+    assert sorted(name for name in lesson if not name.startswith("notes/")) == [
+        "00-start-here/01-start-here.ipynb",
+        C07,
+        "03-lazy-iteration/gallery.ipynb",
+        "03-lazy-iteration/index.ipynb",
+        "README.md",
+        "funcpipe-rag-progress.txt",
+        "release.json",
+    ]
+
+
+def test_a_notebook_is_valid_and_its_exercises_are_their_starters(module: Files) -> None:
+    found = set()
+    for name in module:
+        if not name.endswith(".ipynb"):
+            continue
+        one = notebook(module, name)
+        nbformat.validate(one)
+        tags = {tag for cell in one.cells for tag in cell.metadata.get("tags", ())}
+        assert tags.isdisjoint({"solution", "instructor"})
+        assert all(cell.outputs == [] for cell in one.cells if cell.cell_type == "code")
+        page = one.metadata.funcpipe_rag
+        for exercise in EXERCISES.values():
+            if exercise.id.startswith(str(page.get("lesson")).lower()):
+                assert find_answer(one, exercise).untouched
+                found.add(exercise.id)
+    assert found == set(EXERCISES)
+
+
+@pytest.mark.parametrize("wanted", ["module", "lesson"])
+def test_every_link_leads_to_a_file_of_the_release(wanted: str, request: pytest.FixtureRequest) -> None:
+    files: Files = request.getfixturevalue(wanted)
+    followed = 0
+    for name, content in files.items():
+        if name.endswith(".ipynb"):
+            text = "\n".join(
+                cell.source for cell in notebook(files, name).cells if cell.cell_type == "markdown"
+            )
+        else:
+            text = content.decode() if name.endswith(".md") else ""
+        text = re.sub(r"(?s)```.*?```|`[^`\n]*`", "", text)
+        for target in re.findall(r"\]\(([^)\s]+)\)|(?:href|src)=[\"']([^\"']+)", text):
+            place = "".join(target).partition("#")[0]
+            if place and not re.match(r"\w+:", place):
+                assert os.path.normpath(Path(name).parent / place) in files, f"{name}: {place}"
+                followed += 1
+    assert followed > 100
+
+
+def test_what_is_not_handed_out_is_named_and_not_linked_to(lesson: Files, module: Files) -> None:
+    first = notebook(lesson, C07).cells[0].source
+    assert "← M03C06 Reusable stages · Progression map · M03C08 Time-aware streams →" in first
+    whole = notebook(module, C07).cells[0].source
+    assert "[M03C06 Reusable stages](06-reusable-stages.ipynb) · Progression map" in whole
+
+
+def test_the_manifest_says_what_was_handed_out_and_for_how_many_points(lesson: Files) -> None:
+    said = json.loads(lesson["release.json"])
+    assert said["asked_for"] == ["M03C07"]
+    assert {page["id"]: page["graded"] for page in said["pages"]} == {
+        "M00C01": False,
+        "M03-index": False,
+        "M03C07": True,
+        "M03-gallery": False,
+    }
+    page = next(page for page in said["pages"] if page["graded"])
+    assert page["fingerprint"] == notebook(lesson, C07).metadata.funcpipe_rag.fingerprint
+    for one in page["exercises"]:
+        exercise = EXERCISES[one["id"]]
+        assert one["function"] == exercise.function
+        assert one["laws"] == {law.id: law.points for law in exercise.laws}
+        assert one["points"] == exercise.points
+    assert [one["id"] for one in page["exercises"]] == ["m03c07e1", "m03c07e2", "m03c07e3", "m03c07e4"]
+    assert said["points"] == sum(one["points"] for one in page["exercises"])
+    assert set(said["files"]) == set(lesson) - {"release.json"}
+
+
+def test_the_readme_tells_a_learner_what_to_run_and_nothing_of_this_machine(lesson: Files) -> None:
+    text = lesson["README.md"].decode()
+    assert f"[M03C07 Fan-in and fan-out]({C07}) | 35 + 45 | 4 | 17 |" in text
+    assert "jupyter lab 00-start-here/01-start-here.ipynb" in text
+    assert "funcpipe-rag course hint m03c07e1" in text
+    for content in lesson.values():
+        assert str(ROOT).encode() not in content
+        assert str(Path.home()).encode() not in content
+
+
+def renamed(source: str) -> str:
+    """Other names for what the code itself binds, other spaces, and no comments."""
+    tree = ast.parse(source)
+    bound = {
+        name
+        for node in ast.walk(tree)
+        for name in (getattr(node, "name", None), getattr(node, "arg", None))
+        if isinstance(name, str) and not isinstance(node, ast.keyword | ast.alias)
+    }
+    bound |= {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    text = ast.unparse(tree)
+    for name in bound - {"__init__", "__iter__", "__next__"}:
+        text = re.sub(rf"(?<![.\w\"']){name}\b(?!=[^=])", f"my_{name[::-1]}", text)
+    return text
+
+
+PLANTS: dict[str, Callable[[Any, str], object]] = {
+    "code cell": lambda nb, code: nb.cells.append(nbformat.v4.new_code_cell(code)),
+    "in place of the starter": lambda nb, code: nb.cells[-1].update(source=code),
+    "commented out": lambda nb, code: nb.cells.append(
+        nbformat.v4.new_code_cell("\n".join(f"# {line}" for line in code.splitlines()))
+    ),
+    "markdown": lambda nb, code: nb.cells.append(
+        nbformat.v4.new_markdown_cell(f"One way to write it:\n\n```python\n{code}\n```\n\nRead on.")
+    ),
+    "folded": lambda nb, code: nb.cells.append(
+        nbformat.v4.new_markdown_cell(f"<details><pre>{escape(code)}</pre></details>")
+    ),
+    "quoted": lambda nb, code: nb.cells.append(
+        nbformat.v4.new_markdown_cell("\n".join(f"> {line}" for line in code.splitlines()))
+    ),
+    "cell metadata": lambda nb, code: nb.cells[2].metadata.update(was={"source": code.splitlines(True)}),
+    "notebook metadata": lambda nb, code: nb.metadata.update(solutions=[json.dumps({"source": code})]),
+    "attachment": lambda nb, code: nb.cells[0].update(
+        attachments={"answer.py": {"text/x-python": base64.b64encode(code.encode()).decode()}}
+    ),
+    "output": lambda nb, code: nb.cells[-1].outputs.append(
+        nbformat.v4.new_output("execute_result", {"text/plain": repr(code)})
+    ),
+}
+
+
+def planted(files: Files, page: Page, how: str, code: str) -> bytes:
+    """The notebook of a page with code in it that does not belong there."""
+    changed = notebook(files, place(page))
+    changed.cells.append(nbformat.v4.new_code_cell("1 + 1"))
+    PLANTS[how](changed, code)
+    return nbformat.writes(changed).encode()
+
+
+def place(page: Page) -> str:
+    return f"{page.path.parent.name}/{page.path.stem}.ipynb"
+
+
+def found(files: Files) -> set[tuple[str, str]]:
+    """Each solution that a file holds, by its cell, and the file."""
+    return {(trace.cell.id, trace.file) for trace in released_traces(PAGES, files, also_shown=NOTES)}
+
+
+def test_nothing_is_found_in_a_release(module: Files) -> None:
+    assert found(module) == set()
+
+
+@pytest.mark.parametrize("how", PLANTS)
+def test_a_solution_is_found_wherever_it_was_planted(module: Files, how: str) -> None:
+    files = {f"{cell.id}.ipynb": planted(module, page, how, cell.source) for page, cell in SOLUTIONS}
+    assert found(files) >= {(cell.id, f"{cell.id}.ipynb") for _, cell in SOLUTIONS}
+
+
+@pytest.mark.parametrize("how", PLANTS)
+def test_a_solution_under_other_names_is_found_as_well(module: Files, how: str) -> None:
+    files = {f"{cell.id}.ipynb": planted(module, page, how, renamed(cell.source)) for page, cell in SOLUTIONS}
+    missed = {cell.id for _, cell in SOLUTIONS} - {cell for cell, _ in found(files)}
+    assert missed == TOO_SHORT
+
+
+@pytest.mark.parametrize("how", PLANTS)
+def test_a_solution_is_found_in_the_notebook_of_another_page(module: Files, how: str) -> None:
+    gallery = next(page for page in PAGES if page.id == "M03-gallery")
+    files = {f"{cell.id}.ipynb": planted(module, gallery, how, cell.source) for _, cell in SOLUTIONS}
+    missed = {cell.id for _, cell in SOLUTIONS} - {cell for cell, _ in found(files)}
+    assert missed == set()
+
+
+def test_a_solution_is_found_in_a_file_that_is_no_notebook() -> None:
+    _, cell = next((page, cell) for page, cell in SOLUTIONS if cell.id == "M03C07-16")
+    files = {
+        "README.md": f"# Read me\n\n{cell.source}".encode(),
+        "release.json": json.dumps({"solution": cell.source}).encode(),
+        "other.txt": b"nothing",
+    }
+    assert found(files) == {("M03C07-16", "README.md"), ("M03C07-16", "release.json")}
+
+
+def test_a_single_line_of_a_solution_is_enough(module: Files) -> None:
+    page = next(page for page in PAGES if page.id == "M03C07")
+    files = {"one.ipynb": planted(module, page, "cell metadata", "for it in reversed(opened):")}
+    assert found(files) == {("M03C07-16", "one.ipynb")}
+
+
+@pytest.fixture
+def out(tmp_path: Path, lesson: Files) -> Path:
+    """A folder that holds a release."""
+    write_release(lesson, tmp_path / "class")
+    return tmp_path / "class"
+
+
+def there(folder: Path) -> Files:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def test_the_command_writes_it_and_says_what(in_clone: None, tmp_path: Path, lesson: Files) -> None:
+    done = course("release", "m03c07", "--out", tmp_path / "class")
+    assert done.exit_code == 0, done.output
+    assert there(tmp_path / "class") == lesson
+    facts = [line[:10].rstrip() for line in done.stdout.splitlines()]
+    assert facts == ["with it", "with it", "released", "with it", "searched", "manifest", "next"]
+    assert f"released   {tmp_path}/class/{C07} (4 exercises, 17 points)" in done.stdout
+    assert f"searched   {len(lesson)} files: no trace of a solution" in done.stdout
+
+
+def test_twice_gives_the_same_bytes_and_touches_nothing(out: Path, lesson: Files) -> None:
+    again = make_release(PLACES, ["M03C07"])
+    assert again == lesson
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    write_release(again, out)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == times
+
+
+def test_another_release_takes_the_place_of_the_earlier_one(out: Path, module: Files, lesson: Files) -> None:
+    write_release(module, out)
+    assert there(out) == module
+    write_release(lesson, out)
+    assert there(out) == lesson
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == [
+        "00-start-here",
+        "03-lazy-iteration",
+        "notes",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        (lambda out: (out / "grades.csv").write_text("mine"), "grades.csv"),
+        (lambda out: (out / C07).write_text("{}"), C07),
+        (lambda out: (out / "release.json").write_text("{}"), "release.json"),
+        (
+            lambda out: (out / "notes" / "sub").mkdir() or (out / "notes/sub/mine.md").write_text(""),
+            "notes/sub/mine.md",
+        ),
+    ],
+    ids=["a stranger", "a notebook that was changed", "a manifest that is none", "deeper"],
+)
+def test_a_folder_with_something_else_in_it_is_refused(
+    out: Path, lesson: Files, harm: Callable[[Path], object], named: str
+) -> None:
+    harm(out)
+    before = there(out)
+    with pytest.raises(LessonError, match=f"{re.escape(named)}.*say another --out, or move that away"):
+        write_release({**lesson, "README.md": b"new"}, out)
+    assert there(out) == before
+
+
+def test_a_folder_that_was_never_ours_is_refused_in_one_line(in_clone: None, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    done = course("release", "M03C07", "--out", tmp_path)
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 1
+    assert "thesis.tex" in done.stderr
+    assert there(tmp_path) == {"thesis.tex": b"years of work"}
+    done = course("release", "M03C07", "--out", tmp_path / "thesis.tex")
+    assert "is a file: say the folder" in done.stderr
+
+
+def test_a_run_that_was_stopped_can_be_run_again(
+    tmp_path: Path, lesson: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, left = os.replace, iter(range(20))
+
+    def stopped(source: Path, target: Path) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr("funcpipe_rag.course.release.os.replace", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write_release(lesson, tmp_path / "class")
+    monkeypatch.undo()
+    assert 20 <= len(there(tmp_path / "class")) < len(lesson)
+    write_release(lesson, tmp_path / "class")
+    assert there(tmp_path / "class") == lesson
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [("M09", "no lesson M09; there are: M00C01, "), ("M03-gallery", "no lesson among them")],
+)
+def test_what_cannot_be_released_is_said(in_clone: None, tmp_path: Path, wanted: str, said: str) -> None:
+    done = course("release", wanted, "--out", tmp_path / "class")
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert not (tmp_path / "class").exists()
+
+
+def test_a_lesson_that_gives_its_solution_away_is_not_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(PLACES.modules, tmp_path / "modules")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    path = tmp_path / "modules" / "03-lazy-iteration" / "07-fan-in-and-fan-out.md"
+    _, cell = next((page, cell) for page, cell in SOLUTIONS if cell.id == "M03C07-16")
+    text = path.read_text(encoding="utf-8")
+    aside = f"```{{code-cell}}\n{renamed(cell.source)}\n```\n\n### Watch only"
+    path.write_text(text.replace("### Watch only", aside), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    done = course("release", "M03C07", "--out", "class")
+    assert done.exit_code == 1
+    assert f"cell M03C07-16: this solution would be handed out, in {C07}: cell M03C07-17" in done.stderr
+    assert re.match(r"error      modules/03-lazy-iteration/07-fan-in-and-fan-out.md:\d+: ", done.stderr)
+    assert not Path("class").exists()
