@@ -6,7 +6,10 @@ import json
 import os
 import re
 import shutil
+import sqlite3
+import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,13 @@ from typer.testing import CliRunner, Result
 
 from funcpipe_rag.course.answers import find_answer
 from funcpipe_rag.course.commands import app
+from funcpipe_rag.course.editions import Edition, cells_of
 from funcpipe_rag.course.exercises import EXERCISES
-from funcpipe_rag.course.lessons import LessonError, Page, find_pages, find_places
+from funcpipe_rag.course.grading import Rules, grade
+from funcpipe_rag.course.lessons import LessonError, Page, find_lessons, find_pages, find_places
+from funcpipe_rag.course.nbgrader_course import make_nbgrader_course, points
 from funcpipe_rag.course.release import Files, make_release, write_release
+from funcpipe_rag.course.submissions import find_submissions
 from funcpipe_rag.course.traces import released_traces
 from funcpipe_rag.course.work_folder import NOTES as NOTES_FOLDER
 
@@ -374,3 +381,158 @@ def test_a_lesson_that_gives_its_solution_away_is_not_released(
     assert f"cell M03C07-16: this solution would be handed out, in {C07}: cell M03C07-17" in done.stderr
     assert re.match(r"error      modules/03-lazy-iteration/07-fan-in-and-fan-out.md:\d+: ", done.stderr)
     assert not Path("class").exists()
+
+
+@pytest.fixture(scope="module")
+def for_nbgrader() -> Files:
+    return make_nbgrader_course(PLACES, find_lessons(PLACES.modules))
+
+
+def test_each_lesson_is_an_assignment_with_the_points_of_its_laws(for_nbgrader: Files) -> None:
+    said = json.loads(for_nbgrader["release.json"])
+    assert {page["id"] for page in said["pages"]} == {exercise[:6].upper() for exercise in EXERCISES}
+    counted = {}
+    for page in said["pages"]:
+        one = notebook(for_nbgrader, page["notebook"])
+        nbformat.validate(one)
+        for above, cell in zip(one.cells, one.cells[1:], strict=False):
+            if "nbgrader" in cell.metadata and cell.metadata.nbgrader.grade:
+                counted[above.metadata.nbgrader.grade_id] = cell.metadata.nbgrader.points
+                compile(cell.source, "grader", "exec")
+    assert counted == {id: exercise.points for id, exercise in EXERCISES.items()}
+
+
+def test_nbgrader_is_not_given_what_would_hand_out_a_solution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("funcpipe_rag.course.nbgrader_course._BEGIN", "### HERE IT BEGINS")
+    with pytest.raises(LessonError, match="cell M03C07-09: this solution would be handed out"):
+        make_nbgrader_course(PLACES, find_lessons(PLACES.modules, ["M03C07"]))
+
+
+def test_what_nbgrader_keeps_in_its_folder_stays(in_clone: None, tmp_path: Path) -> None:
+    (tmp_path / "submitted" / "ada" / "M00C01").mkdir(parents=True)
+    (tmp_path / "gradebook.db").write_text("grades")
+    for _ in range(2):
+        done = course("release", "M00C01", "--nbgrader", "--out", tmp_path)
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "gradebook.db").read_text() == "grades"
+    assert (tmp_path / "submitted" / "ada" / "M00C01").is_dir()
+    (tmp_path / "source" / "M00C01" / "01-start-here.ipynb").write_text("{}")
+    assert (
+        "source/M00C01/01-start-here.ipynb"
+        in course("release", "M00C01", "--nbgrader", "--out", tmp_path).stderr
+    )
+
+
+LISTS_EACH_SOURCE = """\
+def make_chain(*sources):
+    def run():
+        for source in sources:
+            yield from list(source())
+    return run
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "earned", "said"),
+    [
+        (EXERCISES["m03c07e1"].starter, 0, "Not attempted"),
+        ("def make_chain(*sources:\n", 0, "Not found"),
+        ("while True:\n    pass", 0, "Not found"),
+        (LISTS_EACH_SOURCE, 4, "✗ 0 of 1  On demand: "),
+    ],
+    ids=["starter", "syntax error", "no function", "mutant"],
+)
+def test_points_are_those_of_the_laws_and_say_why(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], code: str, earned: float, said: str
+) -> None:
+    cell = nbformat.v4.new_code_cell(code, metadata={"tags": ["exercise"]})
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "answer.ipynb")
+    assert points("m03c07e1", str(tmp_path / "answer.ipynb")) == earned
+    printed = capfd.readouterr()
+    assert said in printed.out
+    assert printed.err == ""
+    assert str(tmp_path) not in printed.out
+    with pytest.raises(ValueError, match="there is no exercise 'm03c07e9'"):
+        points("m03c07e9", str(tmp_path / "answer.ipynb"))
+
+
+CHAINS_INSTEAD = """\
+def make_roundrobin(*sources):
+    return lambda: (item for source in sources for item in source())
+"""
+NEVER_ENDS = """\
+def fork2(t, u):
+    def run(xs):
+        while True:
+            pass
+    return run
+"""
+
+
+@pytest.mark.slow
+def test_nbgrader_hands_out_grades_and_gives_feedback_as_we_do(in_clone: None, tmp_path: Path) -> None:
+    nbgrader = ROOT / ".venv-nbgrader" / "bin" / "nbgrader"
+    if not nbgrader.exists():
+        pytest.skip("needs nbgrader: make check-all installs it into .venv-nbgrader")
+
+    def run(*arguments: str) -> None:
+        # Nothing of whoever runs this is read, nor written to.
+        alone = {"HOME": str(tmp_path), "PATH": f"{nbgrader.parent}{os.pathsep}{os.environ['PATH']}"}
+        done = subprocess.run([nbgrader, *arguments], cwd=folder, env=alone, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    folder = tmp_path / "course"
+    assert course("release", "M03C07", "--nbgrader", "--out", folder).exit_code == 0
+    run("generate_assignment", "M03C07")
+    name = Path(C07).name
+    content = (folder / "release" / "M03C07" / name).read_bytes()
+    assert found({name: content}) == set()
+    handed_out = nbformat.reads(content.decode(), as_version=4)
+    lesson = next(page for page in PAGES if page.id == "M03C07")
+    given = {cell.id: cell.source for cell in cells_of(lesson, Edition.learner) if cell.kind == "code"}
+    assert {c.id: c.source for c in handed_out.cells if c.id in given} == given
+
+    solutions = {
+        next(id for id in lesson.exercises if f'"{id}"' in cell.source): cell.source
+        for page, cell in SOLUTIONS
+        if page is lesson
+    }
+    wrong = {"m03c07e1": LISTS_EACH_SOURCE, "m03c07e2": CHAINS_INSTEAD, "m03c07e3": NEVER_ENDS}
+    answers: dict[str, dict[str, str]] = {"reference": solutions, "empty": {}, "mutant": wrong}
+    for learner, written in answers.items():
+        mine = nbformat.reads(content.decode(), as_version=4)
+        for cell in mine.cells:
+            if cell.metadata.get("nbgrader", {}).get("grade_id") in written:
+                cell.source = written[cell.metadata.nbgrader.grade_id]
+        (folder / "submitted" / learner / "M03C07").mkdir(parents=True)
+        nbformat.write(mine, folder / "submitted" / learner / "M03C07" / name)
+    run("autograde", "M03C07")
+    run("generate_feedback", "M03C07")
+
+    with closing(sqlite3.connect(folder / "gradebook.db")) as gradebook:
+        theirs = {
+            (learner, id.removesuffix("-points")): score
+            for learner, id, score in gradebook.execute(
+                "select submitted_assignment.student_id, base_cell.name, grade.auto_score from grade"
+                " join base_cell on base_cell.id = grade.cell_id"
+                " join submitted_notebook on submitted_notebook.id = grade.notebook_id"
+                " join submitted_assignment on submitted_assignment.id = submitted_notebook.assignment_id"
+            )
+        }
+    ours = {
+        (one.learner, result.exercise): result.points
+        for submission in find_submissions(folder / "submitted")
+        for one in [grade(submission, Rules(lesson.exercises))]
+        for result in one.results
+    }
+    assert theirs == ours
+    total = {learner: [ours[learner, id] for id in lesson.exercises] for learner in answers}
+    assert total["reference"] == [5, 6, 5, 1]
+    assert total["empty"] == [0, 0, 0, 0]
+    assert total["mutant"] == [4, 0, 0, 0]
+    for learner in answers:
+        page = (folder / "feedback" / learner / "M03C07" / name).with_suffix(".html").read_text("utf-8")
+        assert f"{sum(total[learner])}.0 / 17.0" in page
+        assert EXERCISES["m03c07e1"].laws[0].says in page

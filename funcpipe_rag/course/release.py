@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -163,26 +164,28 @@ def exercises_of(page: Page) -> list[Any]:
     return [EXERCISES[id] for id in page.exercises] if isinstance(page, Lesson) else []
 
 
-def write_release(files: Files, out: Path, *, others: Sequence[str] = ()) -> None:
+def write_release(files: Files, out: Path, *, ours: Sequence[str] = ("",)) -> None:
     """Write a release into a folder that is new, empty, or holds an earlier release as it was written.
 
-    What the earlier one had and this one has not is removed. `others` are folders and files of the folder that are no
-    concern of a release, by the beginnings of their names. The manifest comes last, so that a run which was stopped
-    can be run again. LessonError, with the way out, when the folder holds anything else; nothing is written then.
+    What the earlier one had and this one has not is removed. With `ours`, only what begins with one of these names is
+    looked at; the rest of the folder is somebody else's. The manifest comes last, so that a run which was stopped can
+    be run again. LessonError, with the way out, when the folder holds anything else; nothing is written then.
     """
     if out.exists() and not out.is_dir():
         raise LessonError(f"{shown(out)} is a file: say the folder to write to, --out DIR")
     earlier = _earlier(out)
-    there = {path.relative_to(out).as_posix(): path for path in _files_in(out)}
+    there = {
+        name: path
+        for path in _files_in(out)
+        if (name := path.relative_to(out).as_posix()).startswith(tuple(ours))
+    }
     known = {name: {earlier.get(name), _digest(content)} for name, content in files.items()}
     known |= {name: {digest} for name, digest in earlier.items() if name not in files}
     known[MANIFEST] = {_digest(there[MANIFEST].read_bytes())} if earlier else set()
     strange = [
         name
         for name, path in there.items()
-        if not name.startswith(tuple(others))
-        and not name.endswith(_UNFINISHED)
-        and _digest(path.read_bytes()) not in known.get(name, ())
+        if not name.endswith(_UNFINISHED) and _digest(path.read_bytes()) not in known.get(name, ())
     ]
     if strange:
         named = ", ".join(strange[:3]) + (" and more" if len(strange) > 3 else "")
@@ -195,9 +198,9 @@ def write_release(files: Files, out: Path, *, others: Sequence[str] = ()) -> Non
     for name in sorted(files, key=lambda name: name == MANIFEST):
         if name not in there or there[name].read_bytes() != files[name]:
             _write(out / name, files[name])
-    for folder in sorted((path for path in out.rglob("*") if path.is_dir()), reverse=True):
-        if not any(folder.iterdir()) and not folder.relative_to(out).as_posix().startswith(tuple(others)):
-            folder.rmdir()
+    for name in sorted(set(earlier) - set(files)):
+        with suppress(OSError):  # somebody else's file is in it
+            (out / name).parent.rmdir()
 
 
 def as_bytes(notebook: NotebookNode) -> bytes:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from funcpipe_rag.course.lessons import LessonError, find_places, shown
+from funcpipe_rag.course.lessons import LessonError, find_lessons, find_places, shown
 
 app = typer.Typer()
 
@@ -20,6 +20,10 @@ def release(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="A folder that is new, or holds an earlier release.")
     ],
+    nbgrader: Annotated[
+        bool,
+        typer.Option("--nbgrader", help="Write a course folder for nbgrader: solutions, and hidden graders."),
+    ] = False,
 ) -> None:
     """Write what a class is given: the lessons without solutions, where to start, and a manifest with the points.
 
@@ -30,13 +34,24 @@ def release(
 
         from funcpipe_rag.course.release import MANIFEST, make_release, write_release
 
-        files = make_release(find_places(), lessons)
-        write_release(files, out)
+        places = find_places()
+        if nbgrader:
+            from funcpipe_rag.course.nbgrader_course import OURS, make_nbgrader_course
+
+            files = make_nbgrader_course(places, find_lessons(places.modules, lessons))
+            write_release(files, out, ours=OURS)
+        else:
+            files = make_release(places, lessons)
+            write_release(files, out)
         said = json.loads(files[MANIFEST])
         for page in said["pages"]:
             count, points = len(page["exercises"]), sum(one["points"] for one in page["exercises"])
             what = f" ({_counted(count, 'exercise')}, {_counted(points, 'point')})" if page["graded"] else ""
             _fact("released" if page["graded"] else "with it", f"{shown(out / page['notebook'])}{what}")
+        if nbgrader:
+            _fact("searched", "what nbgrader will hand out: no trace of a solution")
+            _fact("next", f"cd {shown(out)} && nbgrader generate_assignment {said['asked_for'][0]}")
+            return
         _fact("searched", f"{_counted(len(files), 'file')}: no trace of a solution")
         _fact("manifest", f"{shown(out / MANIFEST)}: keep it, it says what was handed out")
         _fact("next", f"read {shown(out / 'README.md')} as a learner will, then hand out the folder")
