@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from html import escape
@@ -16,6 +17,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
 from typer.testing import CliRunner, Result
 
 from funcpipe_rag.course.answers import find_answer
@@ -299,12 +301,15 @@ def test_another_release_takes_the_place_of_the_earlier_one(out: Path, module: F
         "03-lazy-iteration",
         "notes",
     ]
+    write_release(make_release(PLACES, ["M00C01"]), out)
+    assert not (out / "03-lazy-iteration").exists()
 
 
 @pytest.mark.parametrize(
     ("harm", "named"),
     [
         (lambda out: (out / "grades.csv").write_text("mine"), "grades.csv"),
+        (lambda out: (out / "away").symlink_to(out / "notes"), "away"),
         (lambda out: (out / C07).write_text("{}"), C07),
         (lambda out: (out / "release.json").write_text("{}"), "release.json"),
         (
@@ -312,7 +317,7 @@ def test_another_release_takes_the_place_of_the_earlier_one(out: Path, module: F
             "notes/sub/mine.md",
         ),
     ],
-    ids=["a stranger", "a notebook that was changed", "a manifest that is none", "deeper"],
+    ids=["a stranger", "a link", "a notebook that was changed", "a manifest that is none", "deeper"],
 )
 def test_a_folder_with_something_else_in_it_is_refused(
     out: Path, lesson: Files, harm: Callable[[Path], object], named: str
@@ -408,6 +413,20 @@ def test_nbgrader_is_not_given_what_would_hand_out_a_solution(
     monkeypatch.setattr("funcpipe_rag.course.nbgrader_course._BEGIN", "### HERE IT BEGINS")
     with pytest.raises(LessonError, match="cell M03C07-09: this solution would be handed out"):
         make_nbgrader_course(PLACES, find_lessons(PLACES.modules, ["M03C07"]))
+
+
+def test_a_course_for_nbgrader_takes_the_place_of_a_plain_release(in_clone: None, out: Path) -> None:
+    (out / C07).write_bytes((out / C07).read_bytes() + b" ")
+    done = course("release", "M00C01", "--nbgrader", "--out", out)
+    assert f"changed since: {C07}." in done.stderr
+    (out / C07).write_bytes((out / C07).read_bytes()[:-1])
+    assert course("release", "M00C01", "--nbgrader", "--out", out).exit_code == 0
+    assert set(there(out)) == {
+        "README.md",
+        "nbgrader_config.py",
+        "release.json",
+        "source/M00C01/01-start-here.ipynb",
+    }
 
 
 def test_what_nbgrader_keeps_in_its_folder_stays(in_clone: None, tmp_path: Path) -> None:
@@ -536,3 +555,33 @@ def test_nbgrader_hands_out_grades_and_gives_feedback_as_we_do(in_clone: None, t
         page = (folder / "feedback" / learner / "M03C07" / name).with_suffix(".html").read_text("utf-8")
         assert f"{sum(total[learner])}.0 / 17.0" in page
         assert EXERCISES["m03c07e1"].laws[0].says in page
+
+
+@pytest.mark.slow
+def test_a_learner_can_begin_with_it(out: Path) -> None:
+    """In a folder far from the repository: the notebook runs, the commands know where they are."""
+    one = nbformat.read(out / C07, as_version=4)
+    NotebookClient(one, timeout=120, resources={"metadata": {"path": str((out / C07).parent)}}).execute()
+    cards = [
+        cell.outputs[0].data["text/plain"]
+        for cell in one.cells
+        if "exercise" in cell.metadata.get("tags", ())
+    ]
+    assert [re.fullmatch(r"(m03c07e\d) \w+: not attempted yet", card)[1] for card in cards] == [
+        f"m03c07e{number}" for number in (1, 2, 3, 4)
+    ]
+    one.cells[
+        next(n for n, cell in enumerate(one.cells) if "exercise" in cell.metadata.get("tags", ()))
+    ].source = LISTS_EACH_SOURCE
+    nbformat.write(one, out / C07)
+
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        command = [Path(sys.executable).with_name("funcpipe-rag"), "course", *words]
+        return subprocess.run(command, cwd=out, capture_output=True, text=True)
+
+    checked = run("check", "m03c07e1")
+    assert checked.returncode == 1, checked.stderr
+    assert "k items cost k pulls" in checked.stdout
+    assert "m03c07e1  chain-asks-for-no-more" in (out / "funcpipe-rag-progress.txt").read_text()
+    assert run("hint", "m03c07e1").returncode == 0
+    assert "M03C07 Fan-in and fan-out" in run("status").stdout

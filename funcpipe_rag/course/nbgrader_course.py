@@ -92,8 +92,11 @@ def points(exercise_id: str, notebook: str) -> float:
         raise ValueError(f"points: there is no exercise {exercise_id!r}; there are: {', '.join(EXERCISES)}")
     (result,) = grade(Submission("", (Path(notebook),)), Rules((exercise_id,))).results
     print(f"{result.function}, {result.where}" if result.state == "judged" else result.state.capitalize())
+    if any(law.state == "not looked at" for law in result.laws):
+        print("· is a law that was not looked at")
     for law in result.laws:
-        print(f"{'✓' if law.points else '✗'} {law.points} of {law.of}  {law.promise}: {law.says}")
+        mark = {"kept": "✓", "broken": "✗"}.get(law.state, "·")
+        print(f"{mark} {law.points} of {law.of}  {law.promise}: {law.says}")
         told = {
             "smallest input": law.smallest,
             "what came": law.came,

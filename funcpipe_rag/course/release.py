@@ -167,25 +167,22 @@ def exercises_of(page: Page) -> list[Any]:
 def write_release(files: Files, out: Path, *, ours: Sequence[str] = ("",)) -> None:
     """Write a release into a folder that is new, empty, or holds an earlier release as it was written.
 
-    What the earlier one had and this one has not is removed. With `ours`, only what begins with one of these names is
-    looked at; the rest of the folder is somebody else's. The manifest comes last, so that a run which was stopped can
+    What the earlier one had and this one has not is removed. With `ours`, only what begins with one of these names, or was
+    in the earlier one, is looked at; the rest of the folder is somebody else's. The manifest comes last, so that a run which was stopped can
     be run again. LessonError, with the way out, when the folder holds anything else; nothing is written then.
     """
     if out.exists() and not out.is_dir():
         raise LessonError(f"{shown(out)} is a file: say the folder to write to, --out DIR")
     earlier = _earlier(out)
-    there = {
-        name: path
-        for path in _files_in(out)
-        if (name := path.relative_to(out).as_posix()).startswith(tuple(ours))
-    }
+    found = {path.relative_to(out).as_posix(): path for path in _files_in(out)}
+    there = {name: path for name, path in found.items() if name in earlier or name.startswith(tuple(ours))}
     known = {name: {earlier.get(name), _digest(content)} for name, content in files.items()}
     known |= {name: {digest} for name, digest in earlier.items() if name not in files}
-    known[MANIFEST] = {_digest(there[MANIFEST].read_bytes())} if earlier else set()
+    known[MANIFEST] = {_digest_of(there[MANIFEST])} if earlier else set()
     strange = [
         name
         for name, path in there.items()
-        if not name.endswith(_UNFINISHED) and _digest(path.read_bytes()) not in known.get(name, ())
+        if not name.endswith(_UNFINISHED) and _digest_of(path) not in known.get(name, ())
     ]
     if strange:
         named = ", ".join(strange[:3]) + (" and more" if len(strange) > 3 else "")
@@ -193,14 +190,15 @@ def write_release(files: Files, out: Path, *, ours: Sequence[str] = ("",)) -> No
             f"{shown(out)} holds what no release of ours wrote, or what was changed since: {named}. "
             "Nothing was written: say another --out, or move that away first"
         )
-    for name in set(there) & (set(earlier) - set(files)):
+    gone = sorted(set(there) & (set(earlier) - set(files)))
+    for name in gone:
         there[name].unlink()
+    for name in gone:
+        with suppress(OSError):  # something else is in it, or it is gone already
+            there[name].parent.rmdir()
     for name in sorted(files, key=lambda name: name == MANIFEST):
         if name not in there or there[name].read_bytes() != files[name]:
             _write(out / name, files[name])
-    for name in sorted(set(earlier) - set(files)):
-        with suppress(OSError):  # somebody else's file is in it
-            (out / name).parent.rmdir()
 
 
 def as_bytes(notebook: NotebookNode) -> bytes:
@@ -252,6 +250,11 @@ def _earlier(out: Path) -> dict[str, str]:
 
 def _files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+
+
+def _digest_of(path: Path) -> str:
+    """The digest of a file; a link is nobody's."""
+    return "" if path.is_symlink() else _digest(path.read_bytes())
 
 
 def _digest(content: bytes) -> str:
