@@ -84,6 +84,16 @@ def test_a_lesson_comes_with_what_leads_to_it(lesson: Files) -> None:
     ]
 
 
+def test_a_class_is_not_given_the_page_for_instructors(module: Files) -> None:
+    assert "00-start-here/for-instructors.ipynb" in {place(page) for page in PAGES}
+    start = make_release(PLACES, ["M00"])
+    for files in module, start:
+        assert "00-start-here/01-start-here.ipynb" in files
+        assert not any("for-instructors" in name for name in files)
+    index = notebook(module, "03-lazy-iteration/index.ipynb")
+    assert any("For instructors says how" in cell.source for cell in index.cells)
+
+
 def test_a_notebook_is_valid_and_its_exercises_are_their_starters(module: Files) -> None:
     found = set()
     for name in module:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "release.json"
 FORMAT = "funcpipe-rag release 1"
+NOT_HANDED_OUT = ("for-instructors.md",)
+"""Pages that everybody may read, and that no class is given."""
 
 Files = dict[str, bytes]
 """The files of a release by their place in its folder, with `/` on every system."""
@@ -77,12 +79,14 @@ def handed_out(pages: Sequence[Page], chosen: Collection[Page]) -> tuple[list[Le
     linked = {os.path.normpath(page.path.parent / target) for page in asked for target in _targets(page)}
 
     def goes_along(page: Page) -> bool:
-        if page.path.parent == start or isinstance(page, Lesson):
+        if isinstance(page, Lesson):
             return page.path.parent == start
         index = page.path.name == "index.md" and page.path.parent in modules
-        return index or str(page.path.with_suffix(".ipynb")) in linked
+        return page.id in ids or index or str(page.path.with_suffix(".ipynb")) in linked
 
-    given = [page for page in pages if page.id in ids or goes_along(page)]
+    given = [
+        page for page in pages if page in asked or (goes_along(page) and page.path.name not in NOT_HANDED_OUT)
+    ]
     return asked, given
 
 
