@@ -7,7 +7,7 @@ the learner, and that gives the points which `funcpipe-rag course grade` would g
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +109,7 @@ def points(exercise_id: str, notebook: str) -> float:
     return float(result.points)
 
 
-def _with_graders(lesson: Lesson, cells: Sequence[NotebookNode], name: str) -> Any:
+def _with_graders(lesson: Lesson, cells: Sequence[NotebookNode], name: str) -> Iterator[NotebookNode]:
     """The cells, each exercise with its solution for nbgrader to cut out, and with its grader below it."""
     from nbformat.v4 import new_code_cell
 

@@ -1,4 +1,4 @@
-"""A release: what an instructor hands out. Learner notebooks, the notes they link to, a page that says how to begin,
+"""A release: what an instructor hands out. Learner notebooks, the field notes, a page that says how to begin,
 and a manifest that says what was handed out, so that it can be graded later.
 
 Everything is made in memory and searched for traces of solutions before the first file is written.
@@ -13,11 +13,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import funcpipe_rag
 from funcpipe_rag.course.editions import Edition, notebook_of
-from funcpipe_rag.course.exercises import EXERCISES
+from funcpipe_rag.course.exercises import EXERCISES, Exercise
 from funcpipe_rag.course.fingerprint import fingerprint
 from funcpipe_rag.course.lessons import Lesson, LessonError, Page, Places, find_pages, shown
 from funcpipe_rag.course.progress import FILE as PROGRESS, HEAD
@@ -63,8 +63,8 @@ def make_release(places: Places, wanted: Sequence[str]) -> Files:
     files |= {_place_of(note): note.read_text(encoding="utf-8").encode() for note in _notes()}
     files["README.md"] = _readme(asked, given, notebooks).encode()
     files[PROGRESS] = f"{HEAD}\n".encode()
-    refuse_traces(pages, files)
     files[MANIFEST] = manifest(asked, notebooks, files)
+    refuse_traces(pages, files)
     return files
 
 
@@ -163,7 +163,7 @@ def manifest(asked: Sequence[Lesson], notebooks: Mapping[str, Page], files: File
     return (json.dumps(said, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def exercises_of(page: Page) -> list[Any]:
+def exercises_of(page: Page) -> list[Exercise]:
     """The exercises of a page, in its order."""
     return [EXERCISES[id] for id in page.exercises] if isinstance(page, Lesson) else []
 
