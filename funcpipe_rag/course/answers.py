@@ -96,7 +96,7 @@ def find_answer(notebook: Notebook, exercise: Exercise) -> Answer:
 
     best = max(map(rank, found))
     page, statement = [one for one in found if rank(one) == best][-1]
-    asked = rf"""check\(\s*["']{exercise.id}["']"""
+    asked = rf"""check\(\s*["']{exercise.id}[a-z]?["']"""
     judged = (p.number for p in pages if p.number >= page.number and re.search(asked, p.source, re.I))
     try:
         program = _program([s for p in pages for s in p.statements], statement, next(judged, page.number))
@@ -115,9 +115,17 @@ def exercise_cells(notebook: Notebook, exercise: Exercise) -> list[int]:
     ]
 
 
+def as_handed_out(notebook: Notebook, exercise: Exercise) -> Exercise:
+    """The exercise, or the variant of it whose check the notebook asks for."""
+    from .exercises.variants import as_set
+
+    cells = (source_of(cell) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    return as_set("\n".join(cells), exercise)
+
+
 def mentions(notebook: Notebook, exercise: Exercise) -> bool:
     """Whether any cell of code asks for the exercise's check."""
-    asks = rf"""check\(\s*["']{exercise.id}["']"""
+    asks = rf"""check\(\s*["']{exercise.id}[a-z]?["']"""
     return any(
         cell["cell_type"] == "code" and re.search(asks, source_of(cell), re.I) for cell in notebook["cells"]
     )
@@ -319,7 +327,7 @@ def _missing(exercise: Exercise, pages: Sequence[_Page]) -> str:
 def _is_about(source: str, exercise: Exercise) -> bool:
     """Whether a cell defines an exercise's function or asks for its check, parsed or not."""
     defines = rf"^\s*(?:async\s+)?def\s+{exercise.function}\b"
-    asks = rf"""check\(\s*["']{exercise.id}["']"""
+    asks = rf"""check\(\s*["']{exercise.id}[a-z]?["']"""
     return bool(re.search(defines, source, re.M) or re.search(asks, source, re.I))
 
 

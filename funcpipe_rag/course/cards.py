@@ -10,7 +10,8 @@ from funcpipe_rag.laws import Verdict, run
 from funcpipe_rag.laws.display import Part, with_code
 from funcpipe_rag.laws.law import PROMISES
 
-from .exercises import EXERCISES, Exercise, all_ids
+from .exercises import Exercise, all_ids
+from .exercises.variants import find_exercise
 from .progress import Progress, find_progress
 from .waiting import Waiting
 
@@ -74,7 +75,7 @@ class Card:
         return {promise: seen.get(promise, "") for promise in dict.fromkeys([*known, *owed])}
 
     def __repr__(self) -> str:
-        name = f"{self.exercise.id} {self.exercise.function}"
+        name = f"{self.exercise.asked} {self.exercise.function}"
         if not self.attempted:
             return f"{name}: not attempted yet"
         if self.passed:
@@ -93,7 +94,7 @@ class Card:
         return f"{card}\n\n  {self._offer()}" if self._offer() else card
 
     def _repr_html_(self) -> str:
-        name = f"<code>{self.exercise.id}</code> <code>{self.exercise.function}</code>"
+        name = f"<code>{self.exercise.asked}</code> <code>{self.exercise.function}</code>"
         if not self.attempted:
             return f"<p>{name}: not attempted yet</p>"
         if self.passed:
@@ -156,7 +157,8 @@ class Card:
         return [Part("hint 2", self.exercise.hints[1])] if self.failures >= REVEALED_AFTER else []
 
     def _offer(self) -> str:
-        if self.failures < REVEALED_AFTER:
+        # What stands in the lesson solves the exercise that everybody knows.
+        if self.failures < REVEALED_AFTER or self.exercise.variant:
             return ""
         return (
             f"This one is hard to see. `funcpipe-rag course reveal {self.exercise.id}` in a terminal shows one way to "
@@ -180,7 +182,7 @@ def check(exercise_id: str, impl: Callable[..., Any] = _NOTHING) -> Card:
     """
     if callable(exercise_id):
         raise TypeError("check: the exercise's id comes first, then your function")
-    exercise = EXERCISES.get(str(exercise_id).lower())
+    exercise = find_exercise(str(exercise_id))
     if exercise is None:
         raise ValueError(f"check: there is no exercise {exercise_id!r}; there are: {all_ids()}")
     if impl is _NOTHING:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from funcpipe_rag.laws.display import with_code
 
 from .exercises import EXERCISES
+from .exercises.variants import find_exercise
 from .grading import Graded, Judged, Result
 from .similarity import Pair
 
@@ -115,7 +116,7 @@ def class_page(graded: Sequence[Graded], pairs: Sequence[Pair]) -> str:
 
 
 def _of_class(id: str, results: Sequence[Result]) -> list[str]:
-    exercise = EXERCISES[id]
+    exercise = find_exercise(f"{id}{results[0].variant}") or EXERCISES[id]
     states = Counter(result.state for result in results)
     said = ", ".join(f"{count} {_STATES[state]}" for state, count in states.most_common())
     lines = [f"<h2>{escape(id)} {escape(exercise.title)}</h2>", f"<p>{said}.</p>"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,8 @@ from funcpipe_rag.course.gradebook import Platform
 from funcpipe_rag.course.lessons import find_lessons, find_places, shown
 
 if TYPE_CHECKING:
-    from funcpipe_rag.course.grading import Graded
-    from funcpipe_rag.course.submissions import Submission
+    from funcpipe_rag.course.grading import Graded, Rules
+    from funcpipe_rag.course.submissions import Roster, Submission
 
 app = typer.Typer()
 
@@ -43,6 +44,9 @@ def grade(
         Platform | None,
         typer.Option(help="Also write the columns that this platform takes in; needs --roster."),
     ] = None,
+    variant_secret: Annotated[
+        str, typer.Option(metavar="SECRET", help="What the release was made with, if it was made with one.")
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of the inputs; the same seed gives the same grades.")] = 1,
     jobs: Annotated[int, typer.Option(min=0, help="Judges at a time; one a processor when 0.")] = 0,
     regrade: Annotated[bool, typer.Option("--regrade", help="Judge again what was judged before.")] = False,
@@ -68,8 +72,9 @@ def grade(
         if out.resolve() == submissions.resolve() or submissions.resolve() in out.resolve().parents:
             _refuse(f"{shown(out)} lies in what was handed in: say another --out")
         exercises = _exercises(lesson or (), handed_in)
+        rules = Rules(tuple(exercises), seed=seed, extra=laws, secret=variant_secret)
+        _same_variants(rules, handed_in)
         _protected(anyway)
-        rules = Rules(tuple(exercises), seed=seed, extra=laws)
         graded = []
         with _progress(len(handed_in)) as told:
             for one, seconds in grade_all(handed_in, rules, out / "judged", again=regrade, jobs=jobs):
@@ -116,6 +121,30 @@ def _exercises(lessons: Sequence[str], handed_in: Sequence[Submission]) -> list[
     return [id for name, lesson in known.items() if name in chosen for id in lesson.exercises]
 
 
+def _same_variants(rules: Rules, handed_in: Sequence[Submission]) -> None:
+    """Refuse to grade variants by another secret: most notebooks ask for what their release has set."""
+    from funcpipe_rag.course.answers import NotebookError, as_handed_out, mentions, read_notebook
+    from funcpipe_rag.course.exercises import EXERCISES
+    from funcpipe_rag.course.submissions import HandedInError
+
+    same, other = Counter[str](), Counter[str]()
+    for one in handed_in:
+        for path in one.notebooks:
+            try:
+                written = read_notebook(path)
+            except NotebookError:
+                continue
+            for id in rules.exercises:
+                if mentions(written, EXERCISES[id]):
+                    set_here = as_handed_out(written, EXERCISES[id]).variant
+                    (same if set_here == rules.exercise(id).variant else other)[id] += 1
+    if any(other[id] > same[id] for id in other):
+        raise HandedInError(
+            "these notebooks were released with another secret: say --variant-secret as `course release` was told, "
+            "or leave it out where it was told none"
+        )
+
+
 def _protected(anyway: bool) -> None:
     """Say what this system keeps a submission from; refuse when that is not all, unless it is wanted."""
     from funcpipe_rag.laws.confinement import protections
@@ -135,24 +164,21 @@ def _write(
     out: Path,
     handed_in: Sequence[Submission],
     graded: Sequence[Graded],
-    rules: object,
-    classlist: object,
+    rules: Rules,
+    classlist: Roster | None,
     lms: Platform | None,
     lessons: Sequence[str],
 ) -> None:
-    from funcpipe_rag.course.exercises import EXERCISES
     from funcpipe_rag.course.feedback import class_page, feedback_page
     from funcpipe_rag.course.gradebook import grades_csv, platform_csv
-    from funcpipe_rag.course.grading import Rules, file_name, results_text, write
+    from funcpipe_rag.course.grading import file_name, results_text, write
     from funcpipe_rag.course.similarity import similar
-    from funcpipe_rag.course.submissions import Roster, find_answers
+    from funcpipe_rag.course.submissions import find_answers
 
-    assert isinstance(rules, Rules)
-    assert classlist is None or isinstance(classlist, Roster)
     graded = sorted(graded, key=lambda one: one.learner)
     programs: dict[str, dict[str, str]] = {id: {} for id in rules.exercises}
     for submission in handed_in:
-        for id, found in find_answers(submission, [EXERCISES[id] for id in rules.exercises])[0].items():
+        for id, found in find_answers(submission, [rules.exercise(id) for id in rules.exercises])[0].items():
             if found.answer is not None and not found.answer.untouched:
                 programs[id][submission.learner] = found.answer.program
     pages = out / "feedback"

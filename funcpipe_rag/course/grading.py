@@ -28,6 +28,7 @@ from funcpipe_rag.laws.remote import Remote, WireError
 
 from .answers import Answer
 from .exercises import EXERCISES, Exercise
+from .exercises.variants import VARIANTS, variant_of
 from .submissions import Submission, find_answers
 
 LIMIT, PATIENCE, EXAMPLES = 5.0, 20.0, 60
@@ -66,6 +67,7 @@ class Result:
     state: str
     """`judged`, `not attempted`, `not found` or `does not load`."""
     laws: tuple[Judged, ...]
+    variant: str = ""
 
     @property
     def points(self) -> int:
@@ -108,18 +110,26 @@ class Graded:
 
 @dataclass(frozen=True)
 class Rules:
-    """By what a class is graded: the exercises, the seed of the inputs, the limits of a child, an extra file of laws."""
+    """By what a class is graded: the exercises, the seed of the inputs, the limits of a child, an extra file of laws,
+    and the secret that its release was made with.
+    """
 
     exercises: tuple[str, ...]
     seed: int = 1
     limits: Limits = field(default_factory=Limits)
     extra: Path | None = None
+    secret: str = ""
+
+    def exercise(self, id: str) -> Exercise:
+        """The exercise as it was set to this class, whatever a notebook says of it."""
+        letter = variant_of(id, self.secret)
+        return VARIANTS[f"{id}{letter}"].exercise if letter else EXERCISES[id]
 
     def laws(self) -> dict[str, tuple[Law, ...]]:
         """The laws of each exercise, in order: its own, and behind them those of the extra file about its function."""
         extra = extra_laws(self.extra) if self.extra else ()
         return {
-            id: (*EXERCISES[id].laws, *(law for law in extra if law.about in _subjects(EXERCISES[id])))
+            id: (*self.exercise(id).laws, *(law for law in extra if law.about in _subjects(EXERCISES[id])))
             for id in self.exercises
         }
 
@@ -167,7 +177,7 @@ def grade(submission: Submission, rules: Rules) -> Graded:
     The first law of an exercise is its door: who gives wrong values has no points for giving them lazily. Where an
     exercise gives points law by law, as a capstone does, each law stands alone.
     """
-    exercises = [EXERCISES[id] for id in rules.exercises]
+    exercises = [rules.exercise(id) for id in rules.exercises]
     found, notes = find_answers(submission, exercises)
     laws = rules.laws()
     results = []
@@ -180,7 +190,18 @@ def grade(submission: Submission, rules: Rules) -> Graded:
         else:
             state, judged, trouble = _judge(answer, laws[exercise.id], rules)
             where = f"{where}: {trouble}" if trouble else where
-        results.append(Result(exercise.id, exercise.function, exercise.title, where, state, tuple(judged)))
+        results.append(
+            Result(
+                exercise.id,
+                exercise.function,
+                exercise.title,
+                where,
+                state,
+                tuple(judged),
+                exercise.variant,
+            )
+        )
+
     return Graded(submission.learner, tuple(notes), tuple(results))
 
 

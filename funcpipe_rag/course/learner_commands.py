@@ -134,8 +134,10 @@ def check(
     with _said_plainly():
         from funcpipe_rag.course.exercises import EXERCISES
 
-        if exercise_id is not None and exercise_id.lower() in EXERCISES:
-            _check_one(EXERCISES[exercise_id.lower()], notebook)
+        # A variant is in the notebook, and found there: its letter need not be said.
+        id = re.sub(r"(?<=\d)[a-z]$", "", (exercise_id or "").lower())
+        if id in EXERCISES:
+            _check_one(EXERCISES[id], notebook)
         else:
             _check_all(_exercises_of(exercise_id), notebook, everything=exercise_id is None)
 
@@ -277,7 +279,7 @@ def doctor() -> None:
 
 
 def _check_one(exercise: Exercise, notebook: Path | None) -> None:
-    from funcpipe_rag.course.answers import AnswerError, find_answer, read_notebook
+    from funcpipe_rag.course.answers import AnswerError, as_handed_out, find_answer, read_notebook
     from funcpipe_rag.course.cards import Card, remembered
     from funcpipe_rag.course.judging import judge_answer
     from funcpipe_rag.course.waiting import Waiting
@@ -286,7 +288,9 @@ def _check_one(exercise: Exercise, notebook: Path | None) -> None:
     path = notebook or _notebook_of(exercise, progress)
     out = _console()
     try:
-        answer = find_answer(read_notebook(path), exercise)
+        written = read_notebook(path)
+        exercise = as_handed_out(written, exercise)
+        answer = find_answer(written, exercise)
         _fact("judged", f"{exercise.function}, cell {answer.cell} of {shown(path)}")
         if answer.others:
             cells = ", ".join(map(str, answer.others))
@@ -312,7 +316,13 @@ def _check_all(exercises: Sequence[Exercise], notebook: Path | None, *, everythi
     """A line for each exercise. It is a look around: what fails here does not count as a try."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn
 
-    from funcpipe_rag.course.answers import AnswerError, NotebookError, find_answer, read_notebook
+    from funcpipe_rag.course.answers import (
+        AnswerError,
+        NotebookError,
+        as_handed_out,
+        find_answer,
+        read_notebook,
+    )
     from funcpipe_rag.course.cards import first_broken
     from funcpipe_rag.course.judging import judge_answer
 
@@ -329,7 +339,8 @@ def _check_all(exercises: Sequence[Exercise], notebook: Path | None, *, everythi
             bar.update(task, description=name)
             mark, said = "✗", ""
             try:
-                answer = find_answer(read_notebook(notebook or _notebook_of(exercise, progress)), exercise)
+                written = read_notebook(notebook or _notebook_of(exercise, progress))
+                answer = find_answer(written, as_handed_out(written, exercise))
                 if answer.untouched:
                     mark, said = "·", "not attempted yet"
                 else:

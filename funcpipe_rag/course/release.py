@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import funcpipe_rag
 from funcpipe_rag.course.editions import Edition, notebook_of
 from funcpipe_rag.course.exercises import EXERCISES, Exercise
+from funcpipe_rag.course.exercises.variants import VARIANTS, Variant, variant_of
 from funcpipe_rag.course.fingerprint import fingerprint
 from funcpipe_rag.course.lessons import Lesson, LessonError, Page, Places, find_pages, shown
 from funcpipe_rag.course.progress import FILE as PROGRESS, HEAD
@@ -36,8 +37,10 @@ Files = dict[str, bytes]
 """The files of a release by their place in its folder, with `/` on every system."""
 
 
-def make_release(places: Places, wanted: Sequence[str]) -> Files:
+def make_release(places: Places, wanted: Sequence[str], *, secret: str = "") -> Files:
     """The files to hand out for some lessons or modules, with the pages that lead to them.
+
+    With a secret, exercises that have variants come as the variant that it stands for.
 
     >>> from funcpipe_rag.course.lessons import find_places
     >>> files = make_release(find_places(), ["M03C07"])
@@ -57,13 +60,13 @@ def make_release(places: Places, wanted: Sequence[str]) -> Files:
     asked, given = handed_out(pages, _chosen(places, wanted))
     notebooks = {f"{page.path.parent.name}/{page.path.stem}.ipynb": page for page in given}
     files: Files = {
-        name: as_bytes(learner_notebook(page, name, {*notebooks, *map(_place_of, _notes())}))
+        name: as_bytes(learner_notebook(page, name, {*notebooks, *map(_place_of, _notes())}, secret=secret))
         for name, page in notebooks.items()
     }
     files |= {_place_of(note): note.read_text(encoding="utf-8").encode() for note in _notes()}
     files["README.md"] = _readme(asked, given, notebooks).encode()
     files[PROGRESS] = f"{HEAD}\n".encode()
-    files[MANIFEST] = manifest(asked, notebooks, files)
+    files[MANIFEST] = manifest(asked, notebooks, files, secret=secret)
     refuse_traces(pages, files)
     return files
 
@@ -90,12 +93,15 @@ def handed_out(pages: Sequence[Page], chosen: Collection[Page]) -> tuple[list[Le
     return asked, given
 
 
-def learner_notebook(page: Page, name: str, released: Collection[str]) -> NotebookNode:
+def learner_notebook(page: Page, name: str, released: Collection[str], *, secret: str = "") -> NotebookNode:
     """A page's learner edition as it is handed out, in a release with these files.
 
     It has not been run: no answer stands below a question. A link leads to a file of the release, or is its text.
     """
     notebook = notebook_of(page, Edition.learner, fingerprint=fingerprint(page))
+    for exercise in exercises_of(page, secret=secret):
+        if exercise.variant:
+            _set_variant(notebook, VARIANTS[exercise.asked])
     up = "../" * name.count("/")
 
     def relinked(link: re.Match[str]) -> str:
@@ -127,7 +133,27 @@ def refuse_traces(pages: Sequence[Page], files: Mapping[str, bytes]) -> None:
         )
 
 
-def manifest(asked: Sequence[Lesson], notebooks: Mapping[str, Page], files: Files) -> bytes:
+def _set_variant(notebook: NotebookNode, variant: Variant) -> None:
+    """Let a notebook tell of a variant, and ask for its check, where it had the exercise that everybody knows."""
+    exercise = variant.exercise
+    (place,) = (
+        place
+        for place, cell in enumerate(notebook.cells)
+        if "exercise" in cell.metadata.get("tags", ()) and f'check("{exercise.id}"' in cell.source
+    )
+    cell, above = notebook.cells[place], notebook.cells[place - 1]
+    cell["source"] = cell.source.replace(f'check("{exercise.id}"', f'check("{exercise.asked}"')
+    lines = re.compile(r"\s+".join(map(re.escape, variant.instead_of.split())))
+    above["source"], told = lines.subn(lambda _: variant.told, above.source, count=1)
+    if not told:
+        raise LessonError(
+            f"the lesson does not say what {exercise.asked} is told instead of: {variant.instead_of}"
+        )
+
+
+def manifest(
+    asked: Sequence[Lesson], notebooks: Mapping[str, Page], files: Files, *, secret: str = ""
+) -> bytes:
     """What is handed out, as JSON: pages with their fingerprints, exercises with the points of each law, and a
     digest of every file.
     """
@@ -142,12 +168,13 @@ def manifest(asked: Sequence[Lesson], notebooks: Mapping[str, Page], files: File
             "exercises": [
                 {
                     "id": exercise.id,
+                    "variant": exercise.variant,
                     "title": exercise.title,
                     "function": exercise.function,
                     "points": exercise.points,
                     "laws": {law.id: law.points for law in exercise.laws},
                 }
-                for exercise in exercises_of(page)
+                for exercise in exercises_of(page, secret=secret)
             ],
         }
         for name, page in notebooks.items()
@@ -163,9 +190,11 @@ def manifest(asked: Sequence[Lesson], notebooks: Mapping[str, Page], files: File
     return (json.dumps(said, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def exercises_of(page: Page) -> list[Exercise]:
-    """The exercises of a page, in its order."""
-    return [EXERCISES[id] for id in page.exercises] if isinstance(page, Lesson) else []
+def exercises_of(page: Page, *, secret: str = "") -> list[Exercise]:
+    """The exercises of a page, in its order; with a secret, as the variants that it stands for."""
+    ids = page.exercises if isinstance(page, Lesson) else ()
+    asked = [f"{id}{variant_of(id, secret)}" for id in ids]
+    return [VARIANTS[one].exercise if one in VARIANTS else EXERCISES[one] for one in asked]
 
 
 def write_release(files: Files, out: Path, *, ours: Sequence[str] = ("",)) -> None:

@@ -20,6 +20,13 @@ def release(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="A folder that is new, or holds an earlier release.")
     ],
+    variant_secret: Annotated[
+        str,
+        typer.Option(
+            metavar="SECRET",
+            help="Set some exercises under another rule; `course grade` must be told it too.",
+        ),
+    ] = "",
     nbgrader: Annotated[
         bool,
         typer.Option("--nbgrader", help="Write a course folder for nbgrader: solutions, and hidden graders."),
@@ -35,13 +42,17 @@ def release(
         from funcpipe_rag.course.release import MANIFEST, make_release, write_release
 
         places = find_places()
+        if nbgrader and variant_secret:
+            raise LessonError(
+                "nbgrader's graders judge the exercises that everybody knows: leave out --variant-secret"
+            )
         if nbgrader:
             from funcpipe_rag.course.nbgrader_course import OURS, make_nbgrader_course
 
             files = make_nbgrader_course(places, find_lessons(places.modules, lessons))
             write_release(files, out, ours=OURS)
         else:
-            files = make_release(places, lessons)
+            files = make_release(places, lessons, secret=variant_secret)
             write_release(files, out)
         said = json.loads(files[MANIFEST])
         for page in said["pages"]:

@@ -28,6 +28,13 @@ class Exercise:
     all_laws: bool = False
     withheld: tuple[str, ...] = ()
     """Functions of the package that are the answer: a graded one cannot fetch them."""
+    variant: str = ""
+    """A letter where it is the exercise under another rule; see `variants`."""
+
+    @property
+    def asked(self) -> str:
+        """What a lesson's check asks for: the id, and the letter of a variant."""
+        return f"{self.id}{self.variant}"
 
     @property
     def points(self) -> int:
