@@ -14,6 +14,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
+from funcpipe_rag.streams.probe import OverPulled
+
 from .confinement import Limits
 from .wire import Wire, WireError
 from .worlds import LocalWorld
@@ -82,6 +84,10 @@ class Remote:
             self.wire.request("reset", 1)
             self.wire.deadline = monotonic() + max(self.limit, 15.0)
             self.impl: Callable[..., Any] = self.wire.request("call", 0, (), {})
+        except OverPulled:
+            self._end()
+            # Nothing was there to be pulled; and it is no `Exception`.
+            raise WireError("it raised OverPulled") from None
         except BaseException:
             self._end()
             raise
@@ -92,7 +98,10 @@ class Remote:
     def world(self) -> RemoteWorld:
         """A fresh world for one example."""
         self.wire.deadline = monotonic() + self.limit
-        self.wire.request("reset", self._keep)
+        try:
+            self.wire.request("reset", self._keep)
+        except (Exception, OverPulled):
+            raise WireError("an answer came that makes no sense") from None
         self.wire.reset()
         return RemoteWorld(self.wire, self.folder)
 

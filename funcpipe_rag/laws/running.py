@@ -105,8 +105,12 @@ def run(
             raise _Final
         on_input(count)
         count += 1
-        with _at_most(limit):
-            return attempt(law, impl, inputs, world())
+        try:
+            with _at_most(limit):
+                return attempt(law, impl, inputs, world())
+        except (TooLong, WireError) as silence:
+            # Between two inputs, too, a child can go, and after the last answer there is something to be read.
+            return _silent(Verdict(law, False, inputs, hint=law.hint), silence)
 
     # No deadline and no database: a verdict must not depend on the machine's mood, or on yesterday's.
     @settings(
@@ -166,18 +170,22 @@ def _attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], worl
         endless = "Your loop goes on asking. How does it learn that a source is at its end?"
         hint = endless if law.promise == "same answer" else law.hint
         return replace(broken, came=came, expected=most, hint=hint)
-    except TooLong:
-        came = "nothing came for a while, and nothing was asked for"
-        hint = "Your loop goes on without asking anybody and without giving anything. What should end it?"
-        return replace(broken, came=came, expected="an answer, an item or the end", hint=hint, final=True)
-    except WireError as silence:
-        return replace(broken, came=str(silence), expected="an answer", final=True)
+    except (TooLong, WireError) as silence:
+        return _silent(broken, silence)
     except (Exception, SystemExit) as error:
         slip = isinstance(error, NameError | ImportError | SyntaxError | TypeError)
         return replace(
             broken, came=f"it raised {_said(error)}", expected="no error", hint=_about(error, law), slip=slip
         )
     return Verdict(law, passed=True, log=world.log)
+
+
+def _silent(broken: Verdict, silence: TooLong | WireError) -> Verdict:
+    if isinstance(silence, WireError):
+        return replace(broken, came=str(silence), expected="an answer", final=True)
+    came = "nothing came for a while, and nothing was asked for"
+    hint = "Your loop goes on without asking anybody and without giving anything. What should end it?"
+    return replace(broken, came=came, expected="an answer, an item or the end", hint=hint, final=True)
 
 
 def judge(laws: Iterable[Law], impl: Callable[..., Any], **how: Any) -> list[Verdict]:

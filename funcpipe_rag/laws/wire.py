@@ -55,16 +55,16 @@ class Wire:
         while True:
             kind, *content = self._receive()
             if kind == "gave":
-                return self._understood(content)
+                return self._understood(self._decode, content)
             if kind == "end":
                 raise StopIteration
             if kind == "raised":
-                raise self._decode_error(content[0])
+                raise self._understood(self._decode_error, content)
             self._serve(kind, *content)
 
-    def _understood(self, content: list[Any]) -> Any:
+    def _understood(self, read: Callable[[Any], Any], content: list[Any]) -> Any:
         try:
-            return self._decode(content[0])
+            return read(content[0])
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
             raise WireError("an answer came that makes no sense") from None
 
@@ -104,11 +104,15 @@ class Wire:
         self._ids.pop(id(thing), None)
         del self._shown[number]
 
-    def _serve(self, op: str, target: int, arguments: list[Any], dropped: list[int]) -> None:
-        for number in dropped:
-            self._shown[number] -= 1
-            if not self._shown[number]:
-                self._forget(number)
+    def _serve(self, op: str, *content: Any) -> None:
+        try:
+            target, arguments, dropped = content
+            for number in dropped:
+                self._shown[number] -= 1
+                if not self._shown[number]:
+                    self._forget(number)
+        except (TypeError, ValueError):
+            raise WireError("what came is no message") from None
         try:
             if op == "reset":
                 self.reset(keep=target)
@@ -147,6 +151,8 @@ class Wire:
         return ["mine", self.export(value), *_facts(value)]
 
     def _decode(self, text: Any) -> Any:
+        # Asked at every item: a set of many with the same hash is hours of work.
+        self._in_time()
         if not isinstance(text, list):
             return text
         kind, content, *facts = text
