@@ -161,8 +161,9 @@ def _allow(libc: ctypes.CDLL, ruleset: int, path: str) -> None:
 
 # Seccomp: a program for the kernel's packet filter looks at each system call.
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-_CLONE, _CLONE3, _PRLIMIT = (56, 220), (435, 435), (302, 261)
-_THREAD = 0x00010000
+_CLONE, _CLONE3, _PRLIMIT, _FCNTL = (56, 220), (435, 435), (302, 261), (72, 25)
+_OPEN, _OPENAT, _OPENAT2 = (2, None), (257, 56), (437, 437)
+_THREAD, _TRUNCATE = 0x00010000, 0x200
 # fmt: off
 _DENIED = {
     "processes": ((57, None), (58, None), (59, 221), (322, 281)),  # fork, vfork, execve, execveat
@@ -171,7 +172,15 @@ _DENIED = {
         (310, 270), (311, 271), (440, 440), (312, 272),
     ),
     "sockets": ((41, 198), (53, 199), (425, 425)),  # socket, socketpair, io_uring_setup
-    "what outlives a process": ((29, 194), (30, 196), (68, 186), (64, 190), (240, 180)),  # shm*, msgget, semget, mq_open
+    "what outlives a process": (  # shm*, msg*, sem*, mq_open, mq_unlink: those that are there are found by number
+        (29, 194), (30, 196), (31, 195), (68, 186), (69, 189), (70, 188), (71, 187), (64, 190), (65, 193), (66, 191),
+        (220, 192), (240, 180), (241, 181),
+    ),
+    "watching others": (  # inotify_*, fanotify_*, syslog
+        (253, None), (294, 26), (254, 27), (300, 262), (301, 263), (103, 116),
+    ),
+    "going before others": ((142, 118), (144, 119), (314, 274)),  # sched_setparam, sched_setscheduler, sched_setattr
+    "cutting files": ((76, 45), (85, None)),  # truncate, creat: Landlock looks at these from its version 3 on
     "modes, owners, times and attributes": (  # Landlock does not look at these
         (90, None), (91, 52), (268, 53), (452, 452), (92, None), (93, 55), (94, None), (260, 54), (132, None),
         (235, None), (261, None), (280, 88), (188, 5), (189, 6), (190, 7), (463, 463), (197, 14), (198, 15), (199, 16),
@@ -182,7 +191,7 @@ _DENIED = {
         (248, 217), (249, 218), (323, 282), (160, 164), (169, 142), (167, 224), (168, 225), (175, 105), (313, 273),
         (176, 106), (246, 104), (320, 294), (164, 170), (227, 112), (305, 266), (159, 171), (170, 161), (171, 162),
         (141, 140), (203, 122), (251, 30), (428, 428), (429, 429), (430, 430), (431, 431), (432, 432), (442, 442),
-        (467, 467), (303, 264), (304, 265), (179, 60), (163, 89), (105, 146), (106, 144), (117, 147), (119, 149),
+        (467, 467), (172, None), (173, None), (303, 264), (304, 265), (179, 60), (163, 89), (105, 146), (106, 144), (117, 147), (119, 149),
         (116, 159), (126, 91), (135, 92), (447, 447),
     ),
 }
@@ -199,7 +208,7 @@ def _seccomp_works() -> bool:
 def _filter_calls(libc: ctypes.CDLL) -> None:
     audit, column = _ARCHITECTURES[platform.machine()]
     denied = [pair[column] for group in _DENIED.values() for pair in group]
-    program = list(_filter(audit, _CLONE[column], _CLONE3[column], _PRLIMIT[column], denied))
+    program = list(_filter(audit, column, denied))
 
     class Program(ctypes.Structure):
         _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
@@ -208,14 +217,13 @@ def _filter_calls(libc: ctypes.CDLL) -> None:
     _checked(libc.prctl(_SET_SECCOMP, 2, ctypes.byref(Program(len(program), code)), 0, 0), "seccomp")
 
 
-def _filter(
-    audit: int, clone: int, clone3: int, prlimit: int, denied: Iterable[int | None]
-) -> Iterator[tuple[int, int, int, int]]:
+def _filter(audit: int, column: int, denied: Iterable[int | None]) -> Iterator[tuple[int, int, int, int]]:
     """The filter's lines: an operation, how many lines to skip when it is true and when it is not, and its operand."""
     load, equal, at_least, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, kill = 0x7FFF0000, 0x80000000
     refuse, missing = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
-    number, architecture, first_low, third_low, third_high = 0, 4, 16, 32, 36
+    number, architecture, first_low, second_low, third_low, third_high = 0, 4, 16, 24, 32, 36
+    set_owner, set_owner_ex = 8, 15
     yield load, 0, 0, architecture
     yield equal, 1, 0, audit
     yield give, 0, 0, kill
@@ -227,16 +235,32 @@ def _filter(
         if one is not None:
             yield equal, 0, 1, one
             yield give, 0, 0, refuse
-    # Its flags are behind a pointer, which no filter can follow: the C library falls back to clone.
-    yield equal, 0, 1, clone3
-    yield give, 0, 0, missing
-    yield equal, 0, 4, clone
+    # Their flags are behind a pointer, which no filter can follow: the C library falls back to clone, and to openat.
+    for pair in (_CLONE3, _OPENAT2):
+        yield equal, 0, 1, pair[column]
+        yield give, 0, 0, missing
+    # Opening a file to read it can cut it: Landlock looks at that from its version 3 on.
+    for call, flags in ((_OPEN[column], second_low), (_OPENAT[column], third_low)):
+        if call is not None:
+            yield equal, 0, 4, call
+            yield load, 0, 0, flags
+            yield any_bit, 0, 1, _TRUNCATE
+            yield give, 0, 0, refuse
+            yield give, 0, 0, allow
+    yield equal, 0, 4, _CLONE[column]
     yield load, 0, 0, first_low
     yield any_bit, 1, 0, _THREAD
     yield give, 0, 0, refuse
     yield give, 0, 0, allow
+    # The owner of a pipe is sent a signal when something comes, and the sender chooses which: no owners.
+    yield equal, 0, 5, _FCNTL[column]
+    yield load, 0, 0, second_low
+    yield equal, 1, 0, set_owner
+    yield equal, 0, 1, set_owner_ex
+    yield give, 0, 0, refuse
+    yield give, 0, 0, allow
     # Limits may be asked for, and not set.
-    yield equal, 0, 5, prlimit
+    yield equal, 0, 5, _PRLIMIT[column]
     yield load, 0, 0, third_low
     yield equal, 0, 2, 0
     yield load, 0, 0, third_high
