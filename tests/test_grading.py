@@ -6,8 +6,10 @@ import csv
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 
@@ -23,7 +25,13 @@ from funcpipe_rag.course.gradebook import Platform, grades_csv, platform_csv
 from funcpipe_rag.course.grading import Graded, Result, Rules, file_name, grade, grade_all, results_text
 from funcpipe_rag.course.lessons import Lesson, find_pages, find_places
 from funcpipe_rag.course.similarity import similar
-from funcpipe_rag.course.submissions import HandedInError, Submission, find_submissions, read_roster
+from funcpipe_rag.course.submissions import (
+    MOST as MOST_NOTEBOOKS,
+    HandedInError,
+    Submission,
+    find_submissions,
+    read_roster,
+)
 from funcpipe_rag.laws.confinement import protections
 
 LESSONS = {page.id: page for page in find_pages(find_places().modules) if isinstance(page, Lesson)}
@@ -265,6 +273,102 @@ def test_a_cheat_earns_nothing(tmp_path: Path, program: str) -> None:
         assert str(tmp_path) not in law.came and "site-packages" not in law.came
 
 
+GOES_ON = """
+import os
+class Chained:
+    def __init__(self, sources): self.rest = (x for source in sources for x in source())
+    def __iter__(self): return self
+    def __next__(self): return next(self.rest)
+    def __del__(self): {done}
+def say(line):
+    for fd in range(3, 12):
+        try:
+            os.write(fd, line)
+        except OSError:
+            pass
+def make_chain(*sources): return lambda: Chained(sources)
+"""
+AT_LOAD = """
+import os
+class OverPulled(Exception): pass
+def say(line):
+    for fd in range(3, 12):
+        try:
+            os.write(fd, line)
+        except OSError:
+            pass
+def early():
+    {done}
+early = early()
+def make_chain(*sources): return early
+"""
+SAME_HASH = "say(b'[\"gave\",[\"set\",[' + b','.join(b'%d' % (n * ((1 << 61) - 1)) for n in range(500_000)) + b']]]\\n')"
+
+BETWEEN = {
+    "leaves between two inputs": GOES_ON.format(done="os._exit(0)"),
+    "hangs between two inputs": GOES_ON.format(done="[0 for _ in iter(int, 1)]"),
+    "raises between two inputs": GOES_ON.format(
+        done="""say(b'["raised",["mine",1,"OverPulled","x",[]]]\\n')"""
+    ),
+    "asks what cannot be asked": GOES_ON.format(done="""say(b'["next",0,[],[[]]]\\n')"""),
+    "raises what is no exception here": AT_LOAD.format(done="raise OverPulled('x')"),
+    "says half a message": AT_LOAD.format(done="""say(b'["call"]\\n')"""),
+    "gives a set of one hash": AT_LOAD.format(done=SAME_HASH),
+    "makes its judge search": "def make_chain(*s): return lambda: iter(['<' * 400_000 + ' at 0x'])",
+}
+
+
+@linux
+@pytest.mark.parametrize("program", BETWEEN.values(), ids=BETWEEN)
+def test_what_comes_at_a_bad_time_ends_the_child_and_not_the_run(tmp_path: Path, program: str) -> None:
+    got = only(tmp_path, "m03c07e1", program)
+    assert got.points == 0
+    assert got.state == "does not load" or any(law.came for law in got.laws)
+
+
+@linux
+@pytest.mark.parametrize(
+    "program",
+    [
+        "def make_chain(*s): raise TypeError('a' * 1_000_000 + '() argument')",
+        "E = type('E' * 1_000_000, (Exception,), {})\ndef early(): raise E('\\x1b')\nearly = early()\n"
+        "def make_chain(*s): return early",
+    ],
+)
+def test_what_is_told_of_an_answer_has_an_end(tmp_path: Path, program: str) -> None:
+    got = only(tmp_path, "m03c07e1", program)
+    assert len(json.dumps(asdict(got))) < 10_000 and "\x1b" not in got.where
+
+
+@linux
+@pytest.mark.parametrize("landlock", [1, 9])
+def test_an_older_landlock_leaves_nothing_open(tmp_path: Path, landlock: int) -> None:
+    (tmp_path / "own").mkdir()
+    for place in (tmp_path / "kept", tmp_path / "own" / "kept"):
+        place.write_text("kept")
+    program = f"""
+import fcntl, os, sys
+from funcpipe_rag.laws import confinement
+there = confinement._landlock_version()
+confinement._landlock_version = lambda: min({landlock}, there)
+confinement.confine(confinement.Limits(), {str(tmp_path / "own")!r})
+reading, writing = os.pipe()
+for tried in (
+    lambda: os.truncate({str(tmp_path / "kept")!r}, 0),
+    lambda: os.open({str(tmp_path / "own" / "kept")!r}, os.O_RDONLY | os.O_TRUNC),
+    lambda: fcntl.fcntl(reading, fcntl.F_SETOWN, os.getppid()),
+    lambda: os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0)),
+):
+    try:
+        tried()
+    except PermissionError:
+        print("refused")
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["refused"] * 4
+    assert (tmp_path / "kept").read_text() == (tmp_path / "own" / "kept").read_text() == "kept"
+
+
 @linux
 def test_a_cheat_next_door_changes_nobody_else_s_result(tmp_path: Path) -> None:
     evil = (
@@ -374,6 +478,60 @@ def test_what_cannot_be_read_is_named_and_costs_nobody_else(tmp_path: Path) -> N
     assert graded["bob"].notes == ("07.ipynb is no notebook: its text is not JSON",)
     assert graded["eve"].notes == ("no notebook was handed in",)
     assert graded["zoe"].notes == ("zoe is a link, and is not followed",)
+
+
+@linux
+def test_names_and_shapes_of_all_kinds_stop_nobody(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    handed_in(folder, "ada", m03c07e1=SOLVED)
+    good = (folder / "ada" / "07.ipynb").read_bytes()
+    names = [b"not utf\xff", b"two\nlines\x1b[2J", "\N{CJK UNIFIED IDEOGRAPH-6F22}".encode() * 80 + b"!"]
+    for name in names:
+        place = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
+        place.mkdir()
+        (place / os.fsdecode(b"\xff\x1b.ipynb")).write_bytes(good)
+    for name, metadata in (("null", None), ("list", []), ("odd", {"funcpipe_rag": {"lesson": []}})):
+        (folder / name).mkdir()
+        (folder / name / "07.ipynb").write_text(json.dumps({**json.loads(good), "metadata": metadata}))
+    (folder / "many").mkdir()
+    for number in range(MOST_NOTEBOOKS + 1):
+        (folder / "many" / f"{number}.ipynb").write_text('{"nbformat": 4, "cells": []}')
+    (folder / "deep").mkdir()
+    deep = os.open(folder / "deep", os.O_RDONLY)
+    for _ in range(1_100):
+        os.mkdir("d", dir_fd=deep)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = deeper
+    os.close(deep)
+    arguments = ["grade", str(folder), "--out", str(tmp_path / "out"), "--jobs", "2"]
+    told = CliRunner().invoke(app, arguments)
+    subprocess.run(["rm", "-r", str(folder / "deep")], check=True)
+    assert told.exit_code == 0, told.output
+    learners = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))["learners"]
+    assert len(learners) == 9
+    assert {one["learner"]: one["points"] for one in learners if one["learner"] not in ("many", "deep")} == {
+        "ada": 5,
+        "not utf\\udcff": 5,
+        "two\\nlines\\x1b[2J": 5,
+        names[2].decode(): 5,
+        "null": 5,
+        "list": 5,
+        "odd": 5,
+    }
+    assert "\x1b" not in told.output and "judged     two\\nlines" in told.output
+
+
+@pytest.mark.parametrize(
+    "source", ["\n" * 300_000 + "x x", "\n".join(f"a{n} = a{n + 1}" for n in range(50_000))]
+)
+def test_a_cell_that_is_costly_to_read_is_not_read(tmp_path: Path, source: str) -> None:
+    made = notebook(answers={"m03c07e1": SOLVED})
+    made.cells.append(nbformat.v4.new_code_cell(source))
+    (tmp_path / "ada").mkdir()
+    nbformat.write(made, tmp_path / "ada" / "07.ipynb")
+    got = result(grade(find_submissions(tmp_path)[0], Rules(("m03c07e1",))), "m03c07e1")
+    assert got.state == "not found" and "more than 200,000 letters of code" in got.where
 
 
 def test_a_function_of_another_lesson_is_not_taken_for_this_one(tmp_path: Path) -> None:
@@ -568,10 +726,11 @@ def test_where_a_system_keeps_nothing_it_is_said_before_anything_runs(
 
 
 def test_names_of_learners_are_safe_as_names_of_files() -> None:
-    names = ["ada", "../ada", "a/b", "a.b", "a b", "ä", "=x", "x" * 500]
+    names = ["ada", "../ada", "a/b", "a.b", "a b", "ä", "=x", "x" * 500, "漢" * 84]
+    names.append(file_name("a b"))
     files = [file_name(name) for name in names]
     assert len(set(files)) == len(names)
-    assert all("/" not in file and not file.startswith(".") and len(file) < 100 for file in files)
+    assert all("/" not in file and not file.startswith(".") and len(file.encode()) < 100 for file in files)
 
 
 MOST = 40

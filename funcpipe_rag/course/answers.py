@@ -27,6 +27,10 @@ Notebook: TypeAlias = dict[str, Any]
 """A notebook of format 4 as its file has it; nbformat's own nodes will do as well."""
 
 
+LONGEST = 200_000
+"""Letters of code in a notebook: to look every name up takes time that grows faster than they do."""
+
+
 class AnswerError(Exception):
     """Why there is no answer to judge: what was looked for, and what was found."""
 
@@ -79,6 +83,8 @@ def find_answer(notebook: Notebook, exercise: Exercise) -> Answer:
 
     AnswerError says what stands there instead.
     """
+    if sum(len(source_of(cell)) for cell in notebook["cells"] if cell["cell_type"] == "code") > LONGEST:
+        raise AnswerError(f"its cells hold more than {LONGEST:,} letters of code, and are not read")
     pages = list(_pages(notebook))
     found = [
         (page, statement)
@@ -208,7 +214,7 @@ def _parsed(source: str) -> ast.Module:
         except SyntaxError:
             # `%%time` and its kind; `%magic`, `!command` and `name?` are lines of IPython's own.
             plain = re.sub(r"\A\s*%%\w.*\n", "\n", source)
-            plain = re.sub(r"(?m)^(\s*)(?:[%!?].*|[\w.]+\?{1,2}\s*)$", r"\1pass", plain)
+            plain = re.sub(r"(?m)^([ \t]*)(?:[%!?].*|[\w.]+\?{1,2}[ \t]*)$", r"\1pass", plain)
             if plain == source:
                 raise
             tree = compile(plain, "cell", "exec", flags, dont_inherit=True)
@@ -326,7 +332,7 @@ def _missing(exercise: Exercise, pages: Sequence[_Page]) -> str:
 
 def _is_about(source: str, exercise: Exercise) -> bool:
     """Whether a cell defines an exercise's function or asks for its check, parsed or not."""
-    defines = rf"^\s*(?:async\s+)?def\s+{exercise.function}\b"
+    defines = rf"^[ \t]*(?:async\s+)?def\s+{exercise.function}\b"
     asks = rf"""check\(\s*["']{exercise.id}[a-z]?["']"""
     return bool(re.search(defines, source, re.M) or re.search(asks, source, re.I))
 

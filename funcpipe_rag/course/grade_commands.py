@@ -109,11 +109,12 @@ def _exercises(lessons: Sequence[str], handed_in: Sequence[Submission]) -> list[
         for one in handed_in:
             for path in one.notebooks:
                 try:
-                    about = read_notebook(path).get("metadata", {}).get("funcpipe_rag", {})
+                    notebook = read_notebook(path)
                 except NotebookError:
                     continue
-                if isinstance(about, dict) and about.get("lesson") in known:
-                    chosen.add(about["lesson"])
+                match notebook.get("metadata"):
+                    case {"funcpipe_rag": {"lesson": str(id)}} if id in known:
+                        chosen.add(id)
     if not chosen:
         raise HandedInError(
             "no notebook says which lesson it is: name those that were set, as in --lesson M03C07"

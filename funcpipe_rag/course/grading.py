@@ -190,6 +190,7 @@ def grade(submission: Submission, rules: Rules) -> Graded:
         else:
             state, judged, trouble = _judge(answer, laws[exercise.id], rules)
             where = f"{where}: {trouble}" if trouble else where
+        where = where if len(where) <= 2 * LONGEST else f"{where[: 2 * LONGEST]}…"
         results.append(
             Result(
                 exercise.id,
@@ -201,7 +202,6 @@ def grade(submission: Submission, rules: Rules) -> Graded:
                 exercise.variant,
             )
         )
-
     return Graded(submission.learner, tuple(notes), tuple(results))
 
 
@@ -224,7 +224,7 @@ def _told(law: Law, state: str, verdict: Verdict | None = None) -> Judged:
         smallest=_plain(verdict.smallest),
         came=_plain(verdict.came),
         expected=_plain(verdict.expected),
-        hint=verdict.hint,
+        hint=_plain(verdict.hint),
         diagram=verdict.diagram(),
     )
 
@@ -260,8 +260,8 @@ def _judge(answer: Answer, laws: Sequence[Law], rules: Rules) -> tuple[str, list
             except WireError as silence:
                 return "does not load", _nothing(laws), f"it could not be loaded: {silence}"
             except Exception as error:
-                said = f"{type(error).__name__}: {_plain(str(error).partition(chr(10))[0])}"
-                return "does not load", _nothing(laws), said
+                said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                return "does not load", _nothing(laws), _plain(said)
             verdict = run(
                 law,
                 remote.impl,
@@ -343,12 +343,14 @@ def file_name(learner: str) -> str:
     """A learner's name as the name of a file: letters, digits and dashes, and a digest where that lost something.
 
     >>> file_name("ada-lovelace"), file_name("../../etc/passwd")
-    ('ada-lovelace', 'etc-passwd-3754')
+    ('ada-lovelace', 'etc-passwd-3754d6cb3a38')
     """
-    plain = re.sub(r"[^\w-]+", "-", learner).strip("-")[:80]
-    return (
-        plain if plain == learner else f"{plain}-{sha256(learner.encode('utf-8', 'replace')).hexdigest()[:4]}"
-    )
+    plain = re.sub(r"[^\w-]+", "-", learner).strip("-")
+    # A system counts a name's bytes, not its letters.
+    plain = plain.encode()[:80].decode(errors="ignore")
+    if plain == learner and not re.search(r"-[0-9a-f]{12}$", learner):
+        return plain
+    return f"{plain}-{sha256(learner.encode('utf-8', 'replace')).hexdigest()[:12]}"
 
 
 def results_text(rules: Rules, graded: Sequence[Graded]) -> str:

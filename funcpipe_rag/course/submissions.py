@@ -6,6 +6,7 @@ A folder of submissions holds a folder a learner, or a notebook a learner. Nothi
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,7 +16,10 @@ from .answers import Answer, AnswerError, NotebookError, find_answer, mentions, 
 from .exercises import Exercise
 
 LARGEST = 100_000_000
-"""Bytes of a notebook; one that is larger is not read."""
+"""Bytes of a learner's notebooks; what goes beyond is not read."""
+
+MOST, DEEPEST = 200, 20
+"""Notebooks of a learner, and folders in folders; what goes beyond is not read."""
 
 
 class HandedInError(Exception):
@@ -55,11 +59,12 @@ def find_submissions(folder: Path) -> list[Submission]:
         if path.name.startswith("."):
             continue
         if path.is_symlink():
-            found.append(Submission(path.name, (), (f"{path.name} is a link, and is not followed",)))
+            name = legible(path.name)
+            found.append(Submission(name, (), (f"{name} is a link, and is not followed",)))
         elif path.is_dir():
             found.append(_of_folder(path))
         elif path.suffix == ".ipynb":
-            found.append(_of_notebooks(path.stem, [path]))
+            found.append(_of_notebooks(legible(path.stem), [path]))
     if not found:
         raise HandedInError(f"{folder} holds no submission: a folder or a notebook a learner is looked for")
     twice = sorted({one.learner for one in found if sum(one.learner == two.learner for two in found) > 1})
@@ -68,23 +73,58 @@ def find_submissions(folder: Path) -> list[Submission]:
     return found
 
 
+def legible(name: str) -> str:
+    """A file's name as it may be printed and written: what is no letter in it stands there as its number.
+
+    >>> legible("ada lovelace"), legible("a\\x1b[2J\\udcff")
+    ('ada lovelace', 'a\\\\x1b[2J\\\\udcff')
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name
+    )
+
+
 def _of_folder(folder: Path) -> Submission:
-    inside = [
-        path
-        for path in sorted(folder.rglob("*.ipynb"))
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    return _of_notebooks(folder.name, inside)
-
-
-def _of_notebooks(learner: str, paths: Sequence[Path]) -> Submission:
-    kept, notes = [], []
-    for path in paths:
-        if path.is_symlink() or not path.is_file():
-            notes.append(f"{path.name} is no file of its own, and is not read")
-        elif (size := path.stat().st_size) > LARGEST:
-            notes.append(f"{path.name} has {size:,} bytes; more than {LARGEST:,} are not read")
+    found, notes = [], []
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        try:
+            with os.scandir(place) as inside:
+                entries = [entry for entry in inside if not entry.name.startswith(".")]
+        except OSError as error:
+            notes.append(f"{legible(place.name)} cannot be read: {error.strerror}")
+            continue
+        found += [place / entry.name for entry in entries if entry.name.endswith(".ipynb")]
+        folders = [place / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        if folders and len(place.parts) - len(folder.parts) >= DEEPEST:
+            notes.append(f"folders lie {DEEPEST} deep; what is deeper is not read")
         else:
+            waiting += folders
+    return _of_notebooks(legible(folder.name), sorted(found), notes)
+
+
+def _of_notebooks(learner: str, paths: Sequence[Path], notes: Sequence[str] = ()) -> Submission:
+    kept, notes = [], list(notes)
+    room = LARGEST
+    if len(paths) > MOST:
+        notes.append(f"there are {len(paths):,} notebooks; more than {MOST} are not read")
+    for path in paths[:MOST]:
+        name = legible(path.name)
+        try:
+            own = path.is_file() and not path.is_symlink()
+            size = path.stat().st_size if own else 0
+        except OSError as error:
+            notes.append(f"{name} cannot be read: {error.strerror}")
+            continue
+        if not own:
+            notes.append(f"{name} is no file of its own, and is not read")
+        elif not os.access(path, os.R_OK):
+            notes.append(f"{name} cannot be read: its owner does not allow it")
+        elif size > room:
+            notes.append(f"{name} has {size:,} bytes; more than {LARGEST:,} are not read")
+        else:
+            room -= size
             kept.append(path)
     if not kept and not notes:
         notes.append("no notebook was handed in")
@@ -107,9 +147,9 @@ def find_answers(submission: Submission, exercises: Sequence[Exercise]) -> tuple
     notebooks, notes = [], list(submission.notes)
     for path in submission.notebooks:
         try:
-            notebooks.append((path.name, read_notebook(path)))
+            notebooks.append((legible(path.name), read_notebook(path)))
         except NotebookError as error:
-            notes.append(str(error).replace(str(path), path.name))
+            notes.append(legible(str(error).replace(str(path), path.name)))
     found = {}
     for exercise in exercises:
         answers: list[tuple[bool, int, Found]] = []
