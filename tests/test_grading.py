@@ -779,3 +779,16 @@ def test_a_class_of_forty_is_graded_as_expected_in_one_run(tmp_path: Path) -> No
     for learner, points in expected.items():
         assert {id: result(graded[learner], id).points for id in points} == points, learner
     assert sys.getsizeof(results_text(C07, list(graded.values()))) < 2_000_000
+
+
+@linux
+def test_one_learner_does_not_decide_what_the_class_is_graded_by(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in ("ada", "bob"):
+        handed_in(folder, name, m03c07e1=SOLVED)
+    (folder / "cyd").mkdir()
+    for lesson in ("M03C07", "M03C11"):
+        nbformat.write(notebook(lesson), folder / "cyd" / f"{lesson}.ipynb")
+    told = CliRunner().invoke(app, ["grade", str(folder), "--out", str(tmp_path / "out")])
+    assert "lessons    M03C07: what most notebooks are" in told.output
+    assert "judged     ada: 5 of 17" in told.output

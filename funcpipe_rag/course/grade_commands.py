@@ -97,7 +97,6 @@ def _checked_laws(load: Callable[[Path], object], path: Path) -> None:
 
 def _exercises(lessons: Sequence[str], handed_in: Sequence[Submission]) -> list[str]:
     """The exercises of the lessons that were set, or of those that the notebooks say they are."""
-    from funcpipe_rag.course.answers import NotebookError, read_notebook
     from funcpipe_rag.course.submissions import HandedInError
 
     known = {lesson.id: lesson for lesson in find_lessons(find_places().modules)}
@@ -106,20 +105,34 @@ def _exercises(lessons: Sequence[str], handed_in: Sequence[Submission]) -> list[
             raise HandedInError(f"there is no lesson {id}; there are {', '.join(known)}")
     chosen = {id.upper() for id in lessons}
     if not chosen:
-        for one in handed_in:
-            for path in one.notebooks:
-                try:
-                    notebook = read_notebook(path)
-                except NotebookError:
-                    continue
-                match notebook.get("metadata"):
-                    case {"funcpipe_rag": {"lesson": str(id)}} if id in known:
-                        chosen.add(id)
+        said = [_lessons_said(one) & known.keys() for one in handed_in]
+        # Nobody decides alone what the others are graded by.
+        counted = Counter(id for ids in said for id in ids)
+        chosen = {id for id, count in counted.items() if 2 * count >= sum(map(bool, said))}
+        typer.echo(
+            f"lessons    {', '.join(sorted(chosen)) or 'none'}: what most notebooks are; --lesson says otherwise"
+        )
     if not chosen:
         raise HandedInError(
             "no notebook says which lesson it is: name those that were set, as in --lesson M03C07"
         )
     return [id for name, lesson in known.items() if name in chosen for id in lesson.exercises]
+
+
+def _lessons_said(submission: Submission) -> set[str]:
+    """The lessons that a learner's notebooks say they are."""
+    from funcpipe_rag.course.answers import NotebookError, read_notebook
+
+    found = set()
+    for path in submission.notebooks:
+        try:
+            notebook = read_notebook(path)
+        except NotebookError:
+            continue
+        match notebook.get("metadata"):
+            case {"funcpipe_rag": {"lesson": str(id)}}:
+                found.add(id)
+    return found
 
 
 def _same_variants(rules: Rules, handed_in: Sequence[Submission]) -> None:

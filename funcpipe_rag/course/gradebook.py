@@ -84,7 +84,7 @@ def _everybody(graded: Iterable[Graded], roster: Roster | None) -> list[tuple[st
 
 def _csv(rows: Iterable[Sequence[object]]) -> str:
     text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerows([[_harmless(value) for value in row] for row in rows])
     return text.getvalue()
 

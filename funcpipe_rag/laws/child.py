@@ -87,7 +87,10 @@ def _hand_out(withheld: Collection[str]) -> None:
             continue
 
     class Handed(ModuleType):
-        """A module from which the answer itself cannot be fetched; its own functions find it all the same."""
+        """A module that does not hand out the answer by its name; its own functions find it all the same.
+
+        It stops who imports it. Who digs for it might as well have typed it off, and that nobody can see.
+        """
 
         def __getattribute__(self, name: str) -> Any:
             if name in withheld:

@@ -99,9 +99,11 @@ def _readable() -> Iterator[str]:
         for name in os.listdir(place):
             if name not in ("site-packages", "dist-packages"):
                 yield os.path.join(place, name)
-    yield from ("/lib", "/lib64", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/dev/null")
-    yield from ("/dev/urandom", "/etc/localtime")
-    yield from map(str, Path("/usr/lib").glob("*-linux-*"))
+    yield from ("/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/urandom")
+    # Shared libraries alone: Python packages may lie beside them.
+    for folder in map(Path, ("/lib", "/lib64", "/usr/lib", "/usr/lib64")):
+        for pattern in ("*-linux-*", "*.so", "*.so.*"):
+            yield from map(str, folder.glob(pattern))
     library = sysconfig.get_config_var("LIBDIR")
     if library:
         yield from map(str, Path(library).glob("libpython*"))

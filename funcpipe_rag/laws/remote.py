@@ -39,7 +39,7 @@ class Remote:
     standard library and its own folder, writes nowhere, and starts no process and no connection; see
     `laws.confinement.protections` for what of it this system keeps. The text of the implementation is then given as
     `program`, and `target` is the name of the function in it. `withheld` names functions of the package that
-    it cannot fetch.
+    it cannot import.
     """
 
     def __init__(

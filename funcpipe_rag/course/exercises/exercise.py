@@ -27,7 +27,7 @@ class Exercise:
     mutants: tuple[Mutant, ...]
     all_laws: bool = False
     withheld: tuple[str, ...] = ()
-    """Functions of the package that are the answer: a graded one cannot fetch them."""
+    """Functions of the package that are the answer: a graded one cannot import them."""
     variant: str = ""
     """A letter where it is the exercise under another rule; see `variants`."""
 
