@@ -330,7 +330,8 @@ _README = """\
 
 ## Before you begin
 
-You need Python 3.11 or newer. In this folder, install the course once, and let it look whether all is in place:
+You need Python 3.11 or newer. In this folder, install the course once (or the file of it that you were given: put its name in
+the place of the name in quotes), and let it look whether all is in place:
 
     python -m pip install "funcpipe-rag[course]=={version}"
     funcpipe-rag course doctor
