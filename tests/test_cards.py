@@ -218,3 +218,13 @@ def test_an_input_of_another_shape_is_told_so_and_does_not_count(
         told = repr(check(id, answer))
         assert hint in told
         assert "hard to see" not in told
+
+
+def test_a_stage_that_was_called_too_early_is_told_from_a_collection() -> None:
+    def cut(docs: Any) -> Iterator[Any]:
+        yield from docs
+
+    with pytest.raises(TypeError, match="not a generator, which was called too early; join the functions"):
+        cut([]) | fence_k(1)
+    with pytest.raises(TypeError, match=r"not a list; write as_source\(\[\]\)"):
+        [] | fence_k(1)  # type: ignore[operator]

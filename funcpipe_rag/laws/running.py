@@ -356,6 +356,8 @@ def _about(error: BaseException, law: Law) -> str:
 
 def _how_called(error: BaseException, name: str) -> str:
     """A question about a call that does not fit, with the first line of what was called where it is known."""
+    if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
+        return f"{name} is given {unknown[1]} by its name. Has its first line a parameter of that name?"
     asked = f"How is {name} called?"
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from types import MappingProxyType
+from types import GeneratorType, MappingProxyType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -144,6 +144,8 @@ class Stage(Generic[P, R]):
     def __ror__(self: Stage[[Iterable[A]], Q], other: Callable[L, Iterable[A]]) -> Pipeline[L, Q]:
         if not callable(other):
             cure = f"; write as_source({named(other)}) | ..." if iterable(other) else ""
+            if isinstance(other, GeneratorType):
+                cure = ", which was called too early; join the functions: source(...) | stage | ..."
             raise TypeError(
                 f"{named(other)} | {self!r}: the left side must be a source or a transform, "
                 f"not a {type(other).__name__}{cure}"

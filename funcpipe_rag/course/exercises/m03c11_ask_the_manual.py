@@ -786,7 +786,8 @@ def _cases(unmask: Callable[[], Any]) -> tuple[Case, Case]:
             return one, two
     raise other_shape(
         given,
-        "two inputs, each (a list of lists of texts, a size, an overlap below it), like ([['ab'], ['c']], 2, 0)",
+        "two inputs, each (a list of lists of texts, a size, an overlap below it), like ([['ab'], ['c']], 2, 0), "
+        "and small enough to read",
     )
 
 
@@ -862,7 +863,8 @@ def unmask():
     hints=(
         "Each fault has had a lesson of its own: one is of the turns in M03C07, one of the tail in M03C04. On which "
         "inputs did they show?",
-        "For the turns, an empty source and two behind it. For the tail, one text that fits in one chunk, and an overlap.",
+        "For the turns, an empty source and two behind it. For the tail, one text that fits in one chunk and is longer than "
+        "the overlap.",
     ),
     mutants=(
         Mutant(
