@@ -6,6 +6,14 @@ the package itself costs next to nothing and needs the standard library alone.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .aio import (
+        AsyncPipeline as AsyncPipeline,
+        AsyncSource as AsyncSource,
+        AsyncStage as AsyncStage,
+        AsyncStream as AsyncStream,
+        amap as amap,
+        asource as asource,
+    )
     from .rag import (
         Chunk as Chunk,
         ChunkWithoutEmbedding as ChunkWithoutEmbedding,
@@ -117,6 +125,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _FACE = {
+    "aio": (
+        "AsyncPipeline",
+        "AsyncSource",
+        "AsyncStage",
+        "AsyncStream",
+        "amap",
+        "asource",
+    ),
     "rag": (
         "Chunk",
         "ChunkWithoutEmbedding",

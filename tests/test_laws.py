@@ -77,9 +77,10 @@ NOT_FOR_LAWS = (
     ),
     *("Chunk", "ChunkWithoutEmbedding", "CleanDoc", "Quarantined", "RagEnv", "RawDoc"),
     *("Err", "Nothing", "Ok", "Option", "Result", "Some"),
+    *("AsyncPipeline", "AsyncSource", "AsyncStage", "AsyncStream"),
 )
 """Types: what they promise is in the laws of the functions that give or take them."""
-JOINING = ("source", "stage", "sink")
+JOINING = ("source", "stage", "sink", "asource")
 """What makes a stage of something: its laws are those of the stage that comes out, which `compose` keeps."""
 
 

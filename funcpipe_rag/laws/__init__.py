@@ -11,6 +11,7 @@ from . import fan_in, fan_out, windows
 
 # isort: on
 from . import (
+    aio,
     chunking,
     dedup,
     groups,
@@ -73,6 +74,7 @@ __all__ = [
     "Verdict",
     "World",
     "WrongKind",
+    "aio",
     "assert_kept",
     "attempt",
     "chunking",

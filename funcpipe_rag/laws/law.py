@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from typing import Any, Literal, TypeAlias
 
 from .inputs import Input
@@ -105,8 +106,8 @@ def holds(truth: bool, came: str, expected: str, hint: str = "") -> None:
 class Law:
     """One law of one function.
 
-    `check(world, impl, **inputs)` raises `Broken` where it does not hold. `inputs` are kinds of plain
-    data; the world makes live sources and functions of the data.
+    `check(world, impl, **inputs)` raises `Broken` where it does not hold; it may be an `async def`. `inputs` are
+    kinds of plain data; the world makes live sources and functions of the data.
     """
 
     id: str
@@ -115,12 +116,17 @@ class Law:
     says: str
     hint: str
     inputs: dict[str, Input[Any]]
-    check: Callable[..., None]
+    check: Callable[..., Any]
     late: bool = False
     """Taught after the laws about demand, though its promise comes before them."""
     points: int = 1
     label: str = ""
     """What a verdict is headed with in place of the promise, where that says more."""
+
+    @property
+    def is_async(self) -> bool:
+        """Whether its check is a coroutine: it runs on a loop in virtual time, and nothing may be left behind."""
+        return iscoroutinefunction(self.check)
 
     def __repr__(self) -> str:
         return f"<law {self.id}: {self.says}>"
@@ -143,7 +149,7 @@ def law(
     label: str = "",
     among: dict[str, Law] = LAWS,
     **inputs: Input[Any],
-) -> Callable[[Callable[..., None]], Law]:
+) -> Callable[[Callable[..., Any]], Law]:
     """Register the decorated check as a law.
 
     A decorator: `@law("fence-stops-asking", about="fence_k", promise=..., says=..., hint=..., k=integers())`
@@ -152,7 +158,7 @@ def law(
     what its verdict is headed with in place of the promise. ValueError when the id is taken.
     """
 
-    def register(check: Callable[..., None]) -> Law:
+    def register(check: Callable[..., Any]) -> Law:
         taken = among.get(id) or LAWS.get(id)
         if taken:
             raise ValueError(f"law: the id {id!r} is taken, by: {taken.says}")
@@ -196,9 +202,9 @@ def public(name: str) -> Any:
     >>> public("fence_k").__name__, public("gen_chunks").__module__
     ('fence_k', 'funcpipe_rag.rag.chunking')
     """
-    from funcpipe_rag import rag, streams
+    from funcpipe_rag import aio, rag, streams
 
-    return getattr(streams, name, None) or getattr(rag, name, None)
+    return getattr(streams, name, None) or getattr(aio, name, None) or getattr(rag, name, None)
 
 
 def class_of(function: Callable[..., Any]) -> Class:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
+from funcpipe_rag.aio.probe import AsyncProbe
 from funcpipe_rag.streams.probe import Log, OverPulled, Probe, ProbeIterator
 
 from .inputs import FUNCTIONS, STAGES, SourceSpec
@@ -29,6 +31,25 @@ class World(Protocol):
 
     def stream(self, spec: SourceSpec, *, budget: int | None = None) -> tuple[Any, Probe]:
         """An iterable for a transform, as `spec` has it handed over, and the probe behind it."""
+        ...
+
+    def asource(
+        self,
+        spec: SourceSpec,
+        name: str = "source",
+        *,
+        budget: int | None = None,
+        takes: Sequence[float] = (),
+    ) -> AsyncProbe:
+        """The same as an async source: item i is there `takes[i]` seconds after it was asked for."""
+        ...
+
+    def aiterator(self, made: object) -> AsyncIterator[Any]:
+        """What the implementation made, if it is an async iterator; otherwise the law is broken."""
+        ...
+
+    async def aitems(self, made: object, *, most: int = 200) -> list[Any]:
+        """All items of an async stream that the implementation made; more than `most` breaks the law."""
         ...
 
     def fn(self, name: str) -> Callable[[Any], Any]:
@@ -94,6 +115,35 @@ class LocalWorld:
     def stream(self, spec: SourceSpec, *, budget: int | None = None) -> tuple[Any, Probe]:
         probe = self.source(spec, budget=budget)
         return (Collection(probe) if spec.reiterable else probe()), probe
+
+    def asource(
+        self,
+        spec: SourceSpec,
+        name: str = "source",
+        *,
+        budget: int | None = None,
+        takes: Sequence[float] = (),
+    ) -> AsyncProbe:
+        return AsyncProbe(self.source(spec, name, budget=budget), takes=takes)
+
+    def aiterator(self, made: object) -> AsyncIterator[Any]:
+        if not isinstance(made, AsyncIterator):
+            if asyncio.iscoroutine(made):
+                made.close()
+            hint = "What does an `async def` give that has a yield in it? And one that has none?"
+            raise WrongKind(
+                f"it returned {kind_of(made)}", "an async iterator, which gives items on demand", hint
+            )
+        kind = type(made).__name__
+        holds(aiter(made) is made, f"aiter() of the {kind} was another object", "its own aiter()")
+        return made
+
+    async def aitems(self, made: object, *, most: int = 200) -> list[Any]:
+        got = []
+        async for item in self.aiterator(made):
+            got.append(item)
+            holds(len(got) <= most, f"it gave more than {most} items", "an end")
+        return got
 
     def fn(self, name: str) -> Callable[[Any], Any]:
         return FUNCTIONS[name]

@@ -70,7 +70,7 @@ class Report:
             found.examples.append(
                 {
                     "index": failure.index,
-                    "item": _SHORT.repr(failure.item),
+                    "item": SHORT.repr(failure.item),
                     "error": _shortened(str(failure.error)),
                 }
             )
@@ -136,8 +136,8 @@ class _Found:
 
 
 # An item may be a whole document: Repr cuts before it writes out, and bears a __repr__ that raises.
-_SHORT = Repr()
-_SHORT.maxstring = _SHORT.maxother = 60
+SHORT = Repr()
+SHORT.maxstring = SHORT.maxother = 60
 
 
 def _shortened(text: str) -> str:
@@ -193,10 +193,11 @@ class Failures:
 
 
 def _warn_the_reader(text: str) -> None:
-    """A RuntimeWarning at the line that reads the stream, which is the first one outside this room."""
+    """A RuntimeWarning at the line that reads the stream, which is the first one outside the stream rooms."""
     level, frame = 1, sys._getframe()
-    here = str(__package__)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(here):
+    here = __name__.partition(".")[0]
+    rooms = (f"{here}.streams", f"{here}.aio")
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(rooms):
         level, frame = level + 1, frame.f_back
     warn(text, RuntimeWarning, stacklevel=level)
 

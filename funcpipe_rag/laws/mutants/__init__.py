@@ -4,6 +4,7 @@ They keep the laws honest: every mutant is killed by the law it names, and every
 """
 
 from . import (
+    aio,
     chunking,
     dedup,
     fan_in,
@@ -39,6 +40,7 @@ __all__ = [
     "IMPLEMENTATIONS",
     "MUTANTS",
     "Mutant",
+    "aio",
     "chunking",
     "dedup",
     "fan_in",

@@ -1,0 +1,273 @@
+"""Calls side by side: the one engine behind `amap` and the tasks.
+
+Workers share one input: each takes an item, awaits the call, puts the result down and takes the next. Items on their
+way and results not yet handed on are counted together, so memory stays bounded however slow one call is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextvars import Context, copy_context
+from inspect import isawaitable
+from types import CoroutineType
+from typing import Any
+
+from funcpipe_rag.streams.reports import SHORT, Failures
+
+from .ownership import Lifted, Owned, stop
+from .stages import Items
+
+Call = Callable[[Any], Any]
+"""What is called with an item: it gives a value, or something to await for one."""
+
+
+_END: Any = object()
+
+
+class Slot:
+    """One item on its way through a call."""
+
+    done = False
+    error: BaseException | None = None
+    value: Any
+
+    def __init__(self, index: int, item: Any) -> None:
+        self.index, self.item = index, item
+
+
+async def one_by_one(
+    xs: Items[Any], call: Call, *, stage: str, failures: Failures
+) -> AsyncGenerator[Any, None]:
+    """Each call when its result is asked for, in the reader's own task: nothing runs ahead of demand."""
+    # Left last, so that what was dropped is told when everything is closed.
+    with failures:
+        async with Owned() as owned:
+            index = -1
+            async for item in owned.opened(xs):
+                index += 1
+                try:
+                    value = call(item)
+                    if type(value) is CoroutineType or isawaitable(value):
+                        value = await value
+                except Exception as error:
+                    slot = Slot(index, item)
+                    slot.error = error
+                    for given in _settled(slot, stage, failures):
+                        yield given
+                else:
+                    yield value
+
+
+async def side_by_side(
+    xs: Items[Any],
+    call: Call,
+    *,
+    stage: str,
+    failures: Failures,
+    concurrency: int,
+    max_ahead: int,
+    in_order: bool,
+    go_on: bool,
+    context: Context | None = None,
+) -> AsyncGenerator[Any, None]:
+    """At most `concurrency` calls at a time, and at most `max_ahead` results waiting behind the next one.
+
+    Results come in the order of the input, or as they are there. After a failure no call is begun, unless it should
+    `go_on`. Every call begins in a copy of `context`, or of the reader's where there is none.
+    """
+    with failures:
+        async with Owned() as owned:
+            it = owned.opened(xs)
+            crew = owned.take(_Crew(it, call, stage, concurrency, max_ahead + 1, in_order, go_on, context))
+            taken, idle, wake = crew.taken, crew.idle, crew.wake
+            # With one place, an item in the reader's hands still has it: that is demand one at a time.
+            early = max_ahead > 0
+            wake()
+            while True:
+                if taken and taken[0].done:
+                    slot = taken.popleft()
+                    if early:
+                        crew.held -= 1
+                        if idle:
+                            idle.popleft().set_result(None)
+                        else:
+                            wake()
+                    if slot.error is None:
+                        yield slot.value
+                    else:
+                        for given in _settled(slot, stage, failures):
+                            yield given
+                    if not early:
+                        crew.held -= 1
+                        wake()
+                elif crew.ended and not crew.held:
+                    break
+                else:
+                    await crew.next_done()
+            if crew.failure is not None:
+                raise crew.failure
+
+
+class _Crew:
+    """The workers of one stream, and what they share. It does not know the reader, so that a reader can be dropped."""
+
+    __slots__ = (
+        *(
+            "_at_hand",
+            "_call",
+            "_closing",
+            "_concurrency",
+            "_context",
+            "_count",
+            "_create_future",
+            "_create_task",
+            "_go_on",
+        ),
+        *("_in_order", "_name", "_places", "_pull", "_pulling", "_tasks", "_wanted"),
+        *("ended", "failure", "held", "idle", "taken"),
+    )
+
+    def __init__(
+        self,
+        xs: Any,
+        call: Call,
+        name: str,
+        concurrency: int,
+        places: int,
+        in_order: bool,
+        go_on: bool,
+        context: Context | None,
+    ) -> None:
+        self._pull, self._call, self._name = xs.__anext__, call, name
+        # A sync iterator can be asked without the detour through a coroutine: a tenth of the time for an item.
+        self._at_hand: Iterator[Any] | None = xs.it if isinstance(xs, Lifted) else None
+        self._concurrency, self._places = concurrency, places
+        self._in_order, self._go_on = in_order, go_on
+        self._context = copy_context() if context is None else context
+        self._create_task = asyncio.get_running_loop().create_task
+        self._create_future = asyncio.get_running_loop().create_future
+        self.taken: deque[Slot] = deque()
+        """In order: every item not yet handed on. As completed: those that are done."""
+        self.held = 0
+        """Items pulled, or being pulled, and not yet handed on."""
+        self.ended = False
+        self.failure: BaseException | None = None
+        self.idle: deque[asyncio.Future[None]] = deque()
+        """Workers that wait for a place, or for their turn to pull."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wanted: asyncio.Future[None] | None = None
+        self._pulling = self._closing = False
+        self._count = 0
+
+    def wake(self) -> None:
+        """There may be a place: somebody should look."""
+        if self.idle:
+            self.idle.popleft().set_result(None)
+        elif len(self._tasks) < self._concurrency and not self.ended:
+            name = f"{self._name}, worker {len(self._tasks) + 1}"
+            self._tasks.add(self._create_task(self._work(), name=name, context=self._context.copy()))
+
+    async def next_done(self) -> None:
+        """Wait until the next result is there, or the end."""
+        self._wanted = self._create_future()
+        try:
+            await self._wanted
+        finally:
+            self._wanted = None
+
+    def _tell(self) -> None:
+        if self._wanted is not None and not self._wanted.done():
+            self._wanted.set_result(None)
+
+    def _end(self, failure: BaseException | None = None) -> None:
+        self.ended, self.failure = True, self.failure or failure
+        while self.idle:
+            self.idle.popleft().set_result(None)
+        self._tell()
+
+    async def _work(self) -> None:
+        # What is looked up once need not be looked up for every item.
+        pull, call, taken, in_order = self._pull, self._call, self.taken, self._in_order
+        create_future, idle, places = self._create_future, self.idle, self._places
+        at_hand, base = self._at_hand, copy_context()
+        while not self.ended:
+            if self._pulling or self.held >= places:
+                sleeper = create_future()
+                idle.append(sleeper)
+                await sleeper
+                continue
+            self._pulling = True
+            self.held += 1
+            try:
+                item = await pull() if at_hand is None else next(at_hand, _END)
+                if item is _END:
+                    raise StopAsyncIteration
+            except BaseException as error:
+                self.held -= 1
+                if self._closing:
+                    raise
+                self._end(None if isinstance(error, StopAsyncIteration) else error)
+                return
+            finally:
+                self._pulling = False
+            if self.ended:
+                # A call has failed meanwhile, and this one must not begin.
+                self.held -= 1
+                return
+            slot = Slot(self._count, item)
+            self._count += 1
+            if in_order:
+                taken.append(slot)
+            if self.held < places:
+                self.wake()
+            try:
+                value = call(item)
+                slot.value = await value if type(value) is CoroutineType or isawaitable(value) else value
+            except BaseException as error:
+                if self._closing or isinstance(error, KeyboardInterrupt | SystemExit):
+                    raise
+                slot.error = error
+                if not self._go_on:
+                    self._end()
+            slot.done = True
+            if not in_order:
+                taken.append(slot)
+            if self._wanted is not None and taken[0] is slot:
+                self._tell()
+            if _differs(base):
+                # The call has set a context variable, which is its own affair: a fresh worker goes on.
+                self._tasks.discard(asyncio.current_task())
+                self.wake()
+                return
+
+    async def aclose(self) -> None:
+        """Cancel what runs, and wait for it."""
+        self._closing = self.ended = True
+        await stop(self._tasks)
+
+
+def _settled(slot: Slot, stage: str, failures: Failures) -> Iterable[Any]:
+    """What the policy gives in the place of a call that failed; or its error is raised."""
+    error = slot.error
+    try:
+        if not isinstance(error, Exception):
+            assert error is not None
+            raise error
+        return failures.handle(error, slot.item, slot.index)
+    except BaseException as raised:
+        if raised is error:
+            raised.add_note(f"in {stage}, at item {slot.index}: {SHORT.repr(slot.item)}")
+        raise
+    finally:
+        # The error's traceback has this frame, and this frame would have the error.
+        del error
+
+
+def _differs(base: Context) -> bool:
+    try:
+        return copy_context() != base
+    except Exception:
+        # A value that cannot be compared is there, so something was set.
+        return True

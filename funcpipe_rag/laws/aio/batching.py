@@ -1,0 +1,1 @@
+"""The laws of batches by size and time."""

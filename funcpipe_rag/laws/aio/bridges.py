@@ -1,0 +1,1 @@
+"""The laws of going from one kind of stream to the other."""

@@ -1,0 +1,1 @@
+"""The laws of running ahead by so many."""

@@ -1,0 +1,1 @@
+"""The laws of one async stream into many."""

@@ -1,0 +1,1 @@
+"""The laws of tasks joined by `|`."""

@@ -1,0 +1,1 @@
+"""What people write in place of batches by size and time."""

@@ -1,0 +1,1 @@
+"""What people write in place of running ahead by so many."""

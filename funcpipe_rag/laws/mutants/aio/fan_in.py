@@ -1,0 +1,1 @@
+"""What people write in place of many async streams into one."""

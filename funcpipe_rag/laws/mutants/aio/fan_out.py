@@ -1,0 +1,1 @@
+"""What people write in place of one async stream into many."""

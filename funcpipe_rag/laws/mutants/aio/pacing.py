@@ -1,0 +1,1 @@
+"""What people write in place of async streams and the clock."""

@@ -1,0 +1,1 @@
+"""What people write in place of tasks joined by `|`."""
