@@ -16,7 +16,7 @@ from typing import Any
 
 from funcpipe_rag.streams.reports import SHORT, Failures
 
-from .ownership import Lifted, Owned, stop
+from .ownership import Lifted, Owned, begin, stop
 from .stages import Items
 
 Call = Callable[[Any], Any]
@@ -122,7 +122,6 @@ class _Crew:
             "_context",
             "_count",
             "_create_future",
-            "_create_task",
             "_go_on",
         ),
         *("_in_order", "_name", "_places", "_pull", "_pulling", "_tasks", "_wanted"),
@@ -146,7 +145,6 @@ class _Crew:
         self._concurrency, self._places = concurrency, places
         self._in_order, self._go_on = in_order, go_on
         self._context = copy_context() if context is None else context
-        self._create_task = asyncio.get_running_loop().create_task
         self._create_future = asyncio.get_running_loop().create_future
         self.taken: deque[Slot] = deque()
         """In order: every item not yet handed on. As completed: those that are done."""
@@ -167,7 +165,7 @@ class _Crew:
             self.idle.popleft().set_result(None)
         elif len(self._tasks) < self._concurrency and not self.ended:
             name = f"{self._name}, worker {len(self._tasks) + 1}"
-            self._tasks.add(self._create_task(self._work(), name=name, context=self._context.copy()))
+            self._tasks.add(begin(self._work(), name=name, context=self._context.copy()))
 
     async def next_done(self) -> None:
         """Wait until the next result is there, or the end."""

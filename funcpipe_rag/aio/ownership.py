@@ -7,7 +7,8 @@ cancelled and awaited before it ends, whatever ends it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
+from contextvars import Context
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -141,6 +142,21 @@ def close_coroutine(made: object) -> None:
         made.close()
 
 
+_BEGUN: set[asyncio.Task[Any]] = set()
+
+
+def begin(coroutine: Coroutine[Any, Any, T], *, name: str, context: Context) -> asyncio.Task[T]:
+    """A task that is there until it has ended, whoever drops it.
+
+    The loop itself holds a task by a weak reference. One that waits for nobody but its own stream would be collected
+    with a stream that is dropped within a cycle of references, before that stream could be closed.
+    """
+    task = asyncio.get_running_loop().create_task(coroutine, name=name, context=context)
+    _BEGUN.add(task)
+    task.add_done_callback(_BEGUN.discard)
+    return task
+
+
 async def stop(tasks: Collection[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait until each has ended; the first error that one of them raises on its way is raised.
 
@@ -148,6 +164,11 @@ async def stop(tasks: Collection[asyncio.Task[Any]]) -> None:
     """
     for task in tasks:
         task.cancel()
+    await ended(tasks)
+
+
+async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Wait until each of the tasks has ended, as `stop` does, and cancel none."""
     first: BaseException | None = None
     interrupted: asyncio.CancelledError | None = None
     while running := [task for task in tasks if not task.done()]:
