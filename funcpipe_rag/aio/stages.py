@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextvars import Context
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
-from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar
 
 from funcpipe_rag.streams.ownership import named
 
@@ -156,11 +156,8 @@ class AsyncStage(Shown, Generic[A, B]):
         """The stages that it is made of: itself."""
         return (self,)
 
-    @overload
-    def __or__(self, other: AsyncStage[B, C]) -> AsyncPipeline[A, C]: ...
-    @overload
-    def __or__(self, other: Callable[[AsyncIterator[B]], AsyncIterable[C]]) -> AsyncPipeline[A, C]: ...
-    def __or__(self, other: Any) -> AsyncPipeline[A, Any]:
+    # A stage is a function of an async iterator too, and this way its type variables are solved by what is on the left.
+    def __or__(self, other: Callable[[AsyncIterator[B]], AsyncIterable[C]]) -> AsyncPipeline[A, C]:
         return AsyncPipeline(*self.stages, *as_stage(f"{self!r} | {named(other)}", other).stages)
 
     def __ror__(self, other: Callable[[], Items[A]]) -> AsyncSource[B]:
@@ -171,6 +168,36 @@ class AsyncStage(Shown, Generic[A, B]):
                 f"not a {type(other).__name__}{cure}"
             )
         return asource(other) | self
+
+
+class AsyncPassingStage(AsyncStage[Any, Any]):
+    """A transform that passes items on as they are, so that their type goes through it."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __call__(self, xs: Items[T], /) -> AsyncStream[T]: ...
+
+        def __or__(self, other: Callable[[AsyncIterator[A]], AsyncIterable[C]]) -> AsyncPipeline[A, C]: ...
+
+        def __ror__(self, other: Callable[[], Items[A]]) -> AsyncSource[A]: ...
+
+
+class AsyncListsStage(AsyncStage[Any, list[Any]]):
+    """A transform that gives its items in lists, so that their type stays known in them."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __call__(self, xs: Items[T], /) -> AsyncStream[list[T]]: ...
+
+        def __or__(
+            self, other: Callable[[AsyncIterator[list[A]]], AsyncIterable[C]]
+        ) -> AsyncPipeline[A, C]: ...
+
+        def __ror__(self, other: Callable[[], Items[A]]) -> AsyncSource[list[A]]: ...
 
 
 class AsyncPipeline(AsyncStage[A, B]):
@@ -248,13 +275,9 @@ class AsyncSource(Shown, Generic[B]):
             stream = one.opening(stream, run)
         return stream
 
-    @overload
-    def __or__(self, other: AsyncStage[B, C]) -> AsyncSource[C]: ...
-    @overload
-    def __or__(self, other: Callable[[AsyncIterator[B]], AsyncIterable[C]]) -> AsyncSource[C]: ...
-    def __or__(self, other: Any) -> AsyncSource[Any]:
+    def __or__(self, other: Callable[[AsyncIterator[B]], AsyncIterable[C]]) -> AsyncSource[C]:
         more = as_stage(f"{self!r} | {named(other)}", other).stages
-        joined: AsyncSource[Any] = AsyncSource(self._open, self.name, *self.args, **self.options)
+        joined: AsyncSource[C] = AsyncSource(self._open, self.name, *self.args, **self.options)
         joined.set_once(_stages=(*self._stages, *more))
         return joined
 
