@@ -90,8 +90,14 @@ class Owned:
 
 
 def noted(first: BaseException | None, failure: BaseException) -> BaseException:
-    """The error to raise when a second one came while the first was being cleaned up behind: the first, with a note."""
+    """The error to raise when a second one came while the first was being cleaned up behind: the first, with a note.
+
+    But whoever is told to stop stops: a cancellation is never a mere note on an error.
+    """
     if first is None:
+        return failure
+    if isinstance(first, Exception) and not isinstance(failure, Exception):
+        failure.add_note(f"while closing after {type(first).__name__}: {first}")
         return failure
     if failure is not first:
         first.add_note(f"and while closing: {type(failure).__name__}: {failure}")
@@ -170,16 +176,13 @@ async def stop(tasks: Collection[asyncio.Task[Any]]) -> None:
 async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
     """Wait until each of the tasks has ended, as `stop` does, and cancel none."""
     first: BaseException | None = None
-    interrupted: asyncio.CancelledError | None = None
     while running := [task for task in tasks if not task.done()]:
         try:
             await asyncio.wait(running)
         except asyncio.CancelledError as cancelled:
-            interrupted = cancelled
+            first = cancelled
     for task in tasks:
         if not task.cancelled() and (failure := task.exception()) is not None:
             first = noted(first, failure)
     if first is not None:
         raise first
-    if interrupted is not None:
-        raise interrupted
