@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from contextvars import Context, copy_context
 from inspect import isawaitable
-from types import CoroutineType
+from types import CoroutineType, coroutine
 from typing import Any
 
 from funcpipe_rag.streams.reports import SHORT, Failures
@@ -47,10 +47,12 @@ async def one_by_one(
             index = -1
             async for item in owned.opened(xs):
                 index += 1
+                # A copy for each call: what it sets is its own affair, though it runs in the reader's task.
+                context = copy_context()
                 try:
-                    value = call(item)
+                    value = context.run(call, item)
                     if type(value) is CoroutineType or isawaitable(value):
-                        value = await value
+                        value = await _confined(value, context)
                 except Exception as error:
                     slot = Slot(index, item)
                     slot.error = error
@@ -58,6 +60,30 @@ async def one_by_one(
                         yield given
                 else:
                     yield value
+
+
+@coroutine
+def _confined(made: Any, context: Context) -> Generator[Any, Any, Any]:
+    """Await what was made, every step of it in `context`, and in the task that asks."""
+    steps = made if type(made) is CoroutineType else _awaiting(made)
+    step, given = steps.send, None
+    while True:
+        try:
+            waits_for = context.run(step, given)
+        except StopIteration as end:
+            return end.value
+        finally:
+            # An error's traceback has this frame, and this frame would have the error.
+            given = None
+        try:
+            given = yield waits_for
+            step = steps.send
+        except BaseException as thrown:
+            step, given = steps.throw, thrown
+
+
+async def _awaiting(made: Any) -> Any:
+    return await made
 
 
 async def side_by_side(
@@ -227,7 +253,8 @@ class _Crew:
                 if self._closing or isinstance(error, KeyboardInterrupt | SystemExit):
                     raise
                 slot.error = error
-                if not self._go_on:
+                # Who is cancelled from elsewhere must end, whatever is done about calls that fail.
+                if not (self._go_on and isinstance(error, Exception)):
                     self._end()
             slot.done = True
             if not in_order:
