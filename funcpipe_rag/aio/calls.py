@@ -32,9 +32,12 @@ class Slot:
     done = False
     error: BaseException | None = None
     value: Any
+    index: int
+    item: Any
 
-    def __init__(self, index: int, item: Any) -> None:
-        self.index, self.item = index, item
+    def fail(self, error: BaseException, index: int, item: Any) -> None:
+        """The call came to this; which item it was matters only now."""
+        self.error, self.index, self.item = error, index, item
 
 
 async def one_by_one(
@@ -54,8 +57,8 @@ async def one_by_one(
                     if type(value) is CoroutineType or isawaitable(value):
                         value = await _confined(value, context)
                 except Exception as error:
-                    slot = Slot(index, item)
-                    slot.error = error
+                    slot = Slot()
+                    slot.fail(error, index, item)
                     for given in _settled(slot, stage, failures):
                         yield given
                 else:
@@ -107,27 +110,22 @@ async def side_by_side(
         async with Owned() as owned:
             it = owned.opened(xs)
             crew = owned.take(_Crew(it, call, stage, concurrency, max_ahead + 1, in_order, go_on, context))
-            taken, idle, wake = crew.taken, crew.idle, crew.wake
+            taken, leave = crew.taken, crew.leave
             # With one place, an item in the reader's hands still has it: that is demand one at a time.
             early = max_ahead > 0
-            wake()
+            crew.wake()
             while True:
                 if taken and taken[0].done:
                     slot = taken.popleft()
                     if early:
-                        crew.held -= 1
-                        if idle:
-                            idle.popleft().set_result(None)
-                        else:
-                            wake()
+                        leave()
                     if slot.error is None:
                         yield slot.value
                     else:
                         for given in _settled(slot, stage, failures):
                             yield given
                     if not early:
-                        crew.held -= 1
-                        wake()
+                        leave()
                 elif crew.ended and not crew.held:
                     break
                 else:
@@ -143,14 +141,16 @@ class _Crew:
         *(
             "_at_hand",
             "_call",
+            "_call_soon",
             "_closing",
+            "_coming",
             "_concurrency",
             "_context",
             "_count",
             "_create_future",
             "_go_on",
         ),
-        *("_in_order", "_name", "_places", "_pull", "_pulling", "_tasks", "_wanted"),
+        *("_in_order", "_name", "_places", "_pull", "_pulling", "_tasks", "_waking", "_wanted"),
         *("ended", "failure", "held", "idle", "taken"),
     )
 
@@ -171,7 +171,8 @@ class _Crew:
         self._concurrency, self._places = concurrency, places
         self._in_order, self._go_on = in_order, go_on
         self._context = copy_context() if context is None else context
-        self._create_future = asyncio.get_running_loop().create_future
+        loop = asyncio.get_running_loop()
+        self._create_future, self._call_soon = loop.create_future, loop.call_soon
         self.taken: deque[Slot] = deque()
         """In order: every item not yet handed on. As completed: those that are done."""
         self.held = 0
@@ -182,14 +183,35 @@ class _Crew:
         """Workers that wait for a place, or for their turn to pull."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted: asyncio.Future[None] | None = None
-        self._pulling = self._closing = False
-        self._count = 0
+        self._pulling = self._closing = self._waking = False
+        self._coming = self._count = 0
+        """Workers on their way to look for a place, and items so far."""
+
+    def leave(self) -> None:
+        """A result is handed on, and its place is free.
+
+        Who gets it is settled at the loop's next turn: a worker who is done by then takes it in passing, and nobody
+        need be woken.
+        """
+        self.held -= 1
+        if not self._waking:
+            self._waking = True
+            self._call_soon(self.wake)
 
     def wake(self) -> None:
-        """There may be a place: somebody should look."""
-        if self.idle:
+        """Have somebody look where there are more places than workers who will look by themselves."""
+        self._waking = False
+        if self._pulling or self.ended:
+            return
+        while self.idle and self.held + self._coming < self._places:
+            self._coming += 1
             self.idle.popleft().set_result(None)
-        elif len(self._tasks) < self._concurrency and not self.ended:
+            if self._at_hand is None:
+                # Only one can ask the input, and wakes the next when it has answered.
+                return
+        if len(self._tasks) < self._concurrency and self.held + self._coming < self._places:
+            # One at a time, for there may not be an item for each.
+            self._coming += 1
             name = f"{self._name}, worker {len(self._tasks) + 1}"
             self._tasks.add(begin(self._work(), name=name, context=self._context.copy()))
 
@@ -216,11 +238,13 @@ class _Crew:
         pull, call, taken, in_order = self._pull, self._call, self.taken, self._in_order
         create_future, idle, places = self._create_future, self.idle, self._places
         at_hand, base = self._at_hand, copy_context()
+        self._coming -= 1
         while not self.ended:
             if self._pulling or self.held >= places:
                 sleeper = create_future()
                 idle.append(sleeper)
                 await sleeper
+                self._coming -= 1
                 continue
             self._pulling = True
             self.held += 1
@@ -240,11 +264,12 @@ class _Crew:
                 # A call has failed meanwhile, and this one must not begin.
                 self.held -= 1
                 return
-            slot = Slot(self._count, item)
-            self._count += 1
+            slot = Slot()
+            index = self._count
+            self._count = index + 1
             if in_order:
                 taken.append(slot)
-            if self.held < places:
+            if self.held + self._coming < places:
                 self.wake()
             try:
                 value = call(item)
@@ -252,7 +277,7 @@ class _Crew:
             except BaseException as error:
                 if self._closing or isinstance(error, KeyboardInterrupt | SystemExit):
                     raise
-                slot.error = error
+                slot.fail(error, index, item)
                 # Who is cancelled from elsewhere must end, whatever is done about calls that fail.
                 if not (self._go_on and isinstance(error, Exception)):
                     self._end()
@@ -266,11 +291,22 @@ class _Crew:
                 self._tasks.discard(asyncio.current_task())
                 self.wake()
                 return
+            if self.held >= places:
+                # A quick reader has made room by the loop's next turn, and then nobody need be put to sleep and woken.
+                self._coming += 1
+                await _next_turn()
+                self._coming -= 1
 
     async def aclose(self) -> None:
         """Cancel what runs, and wait for it."""
         self._closing = self.ended = True
         await stop(self._tasks)
+
+
+@coroutine
+def _next_turn() -> Generator[None, None, None]:
+    """Let everybody else who is ready go first; `asyncio.sleep(0)` without the detour."""
+    yield
 
 
 def _settled(slot: Slot, stage: str, failures: Failures) -> Iterable[Any]:
