@@ -149,7 +149,7 @@ class AsyncStage(Shown, Generic[A, B]):
 
     def begun(self, xs: Items[A], run: Run) -> AsyncGenerator[B, None]:
         """The stream over `xs` in this run; TypeError for what cannot be iterated."""
-        return self.opening(_iterable(self, xs), run)
+        return self.opening(iterable(self, xs), run)
 
     @property
     def stages(self) -> tuple[AsyncStage[Any, Any], ...]:
@@ -353,11 +353,13 @@ def asource(make: Callable[[], Items[T]]) -> AsyncSource[T]:
     return AsyncSource(stream, named(make))
 
 
-def _iterable(stage: Shown, xs: Any) -> Any:
+def iterable(where: object, xs: Any) -> Any:
+    """`xs`; TypeError, naming `where` it was given, for what cannot be iterated."""
     if _can_be_iterated(xs):
         return xs
-    hint = "; call it first, or join it with |" if callable(xs) else ""
-    raise TypeError(f"{stage!r}: wants an iterable, sync or async, got {type(xs).__name__}{hint}")
+    hint = "; call it first" if callable(xs) else ""
+    hint += ", or join it with |" if hint and isinstance(where, AsyncStage) else ""
+    raise TypeError(f"{where}: wants an iterable, sync or async, got {type(xs).__name__}{hint}")
 
 
 def _can_be_iterated(xs: object) -> bool:
