@@ -7,6 +7,7 @@ the package itself costs next to nothing and needs the standard library alone.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .aio import (
+        AsyncBranch as AsyncBranch,
         AsyncPipeline as AsyncPipeline,
         AsyncSource as AsyncSource,
         AsyncStage as AsyncStage,
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
         aroundrobin as aroundrobin,
         asource as asource,
         azip as azip,
+        abroadcast as abroadcast,
+        amap as amap,
+        aprogress as aprogress,
+        arate_limit as arate_limit,
+        asource as asource,
+        athrottle as athrottle,
+        atimeout as atimeout,
+        collect as collect,
+        from_sync as from_sync,
+        to_sync as to_sync,
     )
     from .rag import (
         Chunk as Chunk,
@@ -133,6 +144,7 @@ __version__ = "0.1.0"
 
 _FACE = {
     "aio": (
+        "AsyncBranch",
         "AsyncPipeline",
         "AsyncSource",
         "AsyncStage",
@@ -146,6 +158,16 @@ _FACE = {
         "aroundrobin",
         "asource",
         "azip",
+        "abroadcast",
+        "amap",
+        "aprogress",
+        "arate_limit",
+        "asource",
+        "athrottle",
+        "atimeout",
+        "collect",
+        "from_sync",
+        "to_sync",
     ),
     "rag": (
         "Chunk",

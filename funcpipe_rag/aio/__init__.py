@@ -3,10 +3,15 @@
 from .batching import abatch
 from .buffering import abuffer
 from .fan_in import achain, amerge, amerge_sorted, aroundrobin, azip
+from .bridges import collect, from_sync, to_sync
+from .fan_out import AsyncBranch, abroadcast
 from .mapping import amap
+from .pacing import arate_limit, athrottle, atimeout
 from .stages import AsyncPipeline, AsyncSource, AsyncStage, AsyncStream, asource
+from .taps import aprogress
 
 __all__ = [
+    "AsyncBranch",
     "AsyncPipeline",
     "AsyncSource",
     "AsyncStage",
@@ -20,4 +25,14 @@ __all__ = [
     "aroundrobin",
     "asource",
     "azip",
+    "abroadcast",
+    "amap",
+    "aprogress",
+    "arate_limit",
+    "asource",
+    "athrottle",
+    "atimeout",
+    "collect",
+    "from_sync",
+    "to_sync",
 ]
