@@ -243,7 +243,8 @@ class _Row:
     async def complete(self) -> bool:
         """Wait until the row is there: True; or until it is known that it will not be: False, or an error."""
         while len(self._gave) < self._many:
-            for reader in self._ended:
+            # Without strict, the first to end decides: what came behind that is as if it had not been asked for.
+            for reader in self._ended[: None if self._strict else 1]:
                 reader.check()
             if self._ended and not self._strict:
                 return False
