@@ -127,6 +127,11 @@ class ReadAhead(Generic[T]):
                         ready.append(item)
                         del item
                         self._came(self)
+                except asyncio.CancelledError:
+                    if not self._closing:
+                        raise
+                    # Asked to end, and not broken off: what goes wrong while the input is closed is an error of its own.
+                    self.task.uncancel()
                 finally:
                     self._ending = True
         except BaseException as error:

@@ -66,7 +66,7 @@ def waits_anew_for_each_item(
             pull: asyncio.Future[Any] | None = None
             try:
                 while True:
-                    pull = pull or asyncio.ensure_future(anext(it, owned))  # type: ignore[arg-type]
+                    pull = pull or asyncio.ensure_future(anext(it, owned))
                     await asyncio.wait([pull], timeout=max_wait if batch else None)
                     if not pull.done():
                         yield batch

@@ -189,7 +189,7 @@ def first_source_first(*sources: Source) -> Source:
                 while its:
                     for it in its:
                         if it not in asked:
-                            asked[it] = asyncio.ensure_future(anext(it, owned))  # type: ignore[arg-type]
+                            asked[it] = asyncio.ensure_future(anext(it, owned))
                     await asyncio.wait(asked.values(), return_when=asyncio.FIRST_COMPLETED)
                     it = next(it for it in its if asked[it].done())
                     item = await asked.pop(it)
@@ -214,7 +214,7 @@ def a_task_for_each_answer(*sources: Source) -> Source:
             its = [owned.called(source) for source in sources]
 
             def ask(place: int) -> None:
-                places[asyncio.ensure_future(anext(its[place], gone))] = place  # type: ignore[arg-type]
+                places[asyncio.ensure_future(anext(its[place], gone))] = place
 
             for place in range(len(its)):
                 ask(place)
