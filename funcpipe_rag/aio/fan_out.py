@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Generic, Literal, SupportsIndex, TypeAlias, TypeVar, cast
 
@@ -12,7 +13,7 @@ from funcpipe_rag.streams.arguments import a_whole_number
 from funcpipe_rag.streams.reports import Failures, Told, policy
 from funcpipe_rag.streams.results import Err
 
-from .ownership import Owned, close, stop
+from .ownership import Owned, begin, close, stop
 from .stages import AsyncStream, Items, iterable
 
 T = TypeVar("T")
@@ -244,7 +245,7 @@ class _Shared(Generic[T]):
         """Ask the stream for an item, for everybody."""
         self.pulling = True
         if self._wanted is None:
-            self._task = asyncio.get_running_loop().create_task(self._read(), name="abroadcast")
+            self._task = begin(self._read(), name="abroadcast", context=copy_context())
         elif not self._wanted.done():
             # Done it is where somebody has cancelled the task; then the end is on its way.
             self._wanted.set_result(None)

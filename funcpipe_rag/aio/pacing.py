@@ -15,8 +15,7 @@ from funcpipe_rag.streams.arguments import a_function, a_number, a_whole_number
 from funcpipe_rag.streams.pacing import MOST_IDLE_SLEEPS
 
 from .ownership import Owned, stop
-from .passing import AsyncPassingStage
-from .stages import Items, Run
+from .stages import AsyncPassingStage, Items, Run
 
 T = TypeVar("T")
 

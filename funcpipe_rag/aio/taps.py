@@ -10,8 +10,7 @@ from funcpipe_rag.streams.arguments import a_whole_number
 from funcpipe_rag.streams.taps import make_progress
 
 from .ownership import Owned
-from .passing import AsyncPassingStage
-from .stages import Items, Run
+from .stages import AsyncPassingStage, Items, Run
 
 T = TypeVar("T")
 

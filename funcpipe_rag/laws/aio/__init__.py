@@ -8,8 +8,9 @@ from . import buffering
 from . import fan_in
 from . import fan_out
 from . import pacing
+from . import taps
 from . import bridges
 from . import tasks
 # isort: on
 
-__all__ = ["batching", "bridges", "buffering", "fan_in", "fan_out", "mapping", "pacing", "tasks"]
+__all__ = ["batching", "bridges", "buffering", "fan_in", "fan_out", "mapping", "pacing", "taps", "tasks"]
