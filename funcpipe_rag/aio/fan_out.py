@@ -216,7 +216,7 @@ class _Shared(Generic[T]):
     """What the branches have in common: the stream, the task that reads it, and how it came to its end.
 
     The task is one for all of the stream's life, and not that of a reader. So a cancelled reader interrupts nothing,
-    and what the stream has entered, a timeout or a task group, it leaves in the same task.
+    and what the stream has entered, a timeout for example, it leaves in the same task.
     """
 
     def __init__(self, xs: Items[T], bound: int, when_full: WhenFull) -> None:
