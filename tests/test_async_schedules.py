@@ -10,12 +10,28 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import Phase, given, settings, strategies as st
 
-from funcpipe_rag.aio import AsyncSource, amap, asource
+from funcpipe_rag.aio import (
+    AsyncSource,
+    abatch,
+    abroadcast,
+    abuffer,
+    achain,
+    amap,
+    amerge,
+    amerge_sorted,
+    arate_limit,
+    aroundrobin,
+    asource,
+    athrottle,
+    atimeout,
+    azip,
+)
 from funcpipe_rag.aio.probe import AsyncProbe
 from funcpipe_rag.aio.testing import run
 from funcpipe_rag.streams.probe import Boom, Probe
@@ -66,6 +82,14 @@ class Calls:
             self.live -= 1
 
 
+async def split_and_zipped(xs: AsyncIterator[Any], *, maxlen: int) -> AsyncIterator[Any]:
+    left, right = abroadcast(xs, 2, maxlen=maxlen)
+    async with azip(lambda: left, lambda: right)() as both:
+        async for one, other in both:
+            assert one is other
+            yield one
+
+
 def mapped(calls: Calls, *, plain: bool, **options: Any) -> Any:
     return amap(calls.plain if plain else calls, report=calls.told.append, **options)
 
@@ -85,13 +109,32 @@ STAGES: dict[str, tuple[Callable[..., Any], Options]] = {
             **_CONCURRENT,
         },
     ),
+    "abatch": (
+        lambda calls, **options: abatch(**options),
+        {"max_size": st.integers(1, 3), "max_wait": st.sampled_from([None, 0.75])},
+    ),
+    "abuffer": (lambda calls, n: abuffer(n), {"n": st.integers(1, 3)}),
+    "abroadcast": (
+        lambda calls, **options: partial(split_and_zipped, **options),
+        {"maxlen": st.integers(1, 2)},
+    ),
+    "arate_limit": (lambda calls, rate: arate_limit(rate, 1), {"rate": st.sampled_from([1.0, 4.0])}),
+    "athrottle": (lambda calls, gap: athrottle(gap), {"gap": st.sampled_from([0.25, 1.0])}),
+    "atimeout": (lambda calls, seconds: atimeout(seconds), {"seconds": st.just(100.0)}),
 }
 """A line a stage: how it is made of the calls and its options, and what these may be."""
 
-FAN_INS: dict[str, Callable[..., AsyncSource[Any]]] = {}
+FAN_INS: dict[str, Callable[..., AsyncSource[Any]]] = {
+    "achain": achain,
+    "amerge": amerge,
+    "amerge_sorted": amerge_sorted,
+    "aroundrobin": aroundrobin,
+    "azip": azip,
+}
 """A line a function that makes one source of several."""
 
-UNORDERED = ("amerge",)
+NOT_TO_THE_END = ("azip",)
+"""The shortest source ends it, so the others are not read to theirs."""
 
 
 class Program(NamedTuple):
@@ -113,6 +156,10 @@ class Program(NamedTuple):
         return len(self.sources) == 1 and all(options.get("ordered", True) for _, options in self.stages)
 
     @property
+    def to_the_end(self) -> bool:
+        return self.joined not in NOT_TO_THE_END
+
+    @property
     def strict(self) -> bool:
         """Whether an error in a call ends it."""
         return not any("forgiving" in name for name, _ in self.stages)
@@ -122,13 +169,16 @@ _SECONDS = st.sampled_from([0.0, 0.5, 1.0, 1.5])
 
 
 @st.composite
-def programs(draw: Any, *, most_items: int = 4, most_stages: int = 3) -> Program:
-    many = draw(st.integers(1, 3)) if FAN_INS else 1
+def programs(draw: Any, *, about: str, most_items: int = 4, most_stages: int = 3) -> Program:
+    many = draw(st.integers(2 if about in FAN_INS else 1, 3))
     takes = st.lists(_SECONDS, max_size=max(1, most_items // many)).map(tuple)
-    names = draw(st.lists(st.sampled_from(list(STAGES)), min_size=1, max_size=most_stages))
+    names = draw(st.lists(st.sampled_from(list(STAGES)), max_size=most_stages))
+    if about in STAGES:
+        names.insert(draw(st.integers(0, len(names))), about)
+    joined = st.just(about) if about in FAN_INS else st.sampled_from(list(FAN_INS))
     return Program(
         tuple(draw(takes) for _ in range(many)),
-        draw(st.sampled_from(list(FAN_INS))) if many > 1 else "",
+        draw(joined) if many > 1 else "",
         tuple((name, draw(st.fixed_dictionaries(dict(STAGES[name][1])))) for name in names),
         tuple(draw(st.lists(st.none() | _SECONDS, min_size=1, max_size=3))),
         draw(st.sampled_from([None, 0.0, 1.0])),
@@ -319,7 +369,7 @@ def every_way_of_breaking_off(program: Program) -> int:
     runs = 1
     assert whole.outcome == "read"
     items = [item for thing in whole.got for item in flat(thing)]
-    if program.strict:
+    if program.strict and program.to_the_end:
         assert sorted(items) == program.items
     for at in range(1, whole.steps + 1):
         for way in WAYS:
@@ -340,7 +390,7 @@ def every_way_of_breaking_off(program: Program) -> int:
         told = ran(program, source_fails_at=at)
         runs += 1
         nothing_is_left(program, told)
-        assert told.outcome == "Boom"
+        assert told.outcome == "Boom" or not program.to_the_end
     for at in range(len(program.items)):
         told = ran(program, call_fails_at=at)
         runs += 1
@@ -354,14 +404,19 @@ def every_way_of_breaking_off(program: Program) -> int:
 DRAWN = settings(deadline=None, derandomize=True, database=None, phases=[Phase.generate])
 
 
-@settings(DRAWN, max_examples=25)
-@given(programs())
-def test_a_program_broken_off_anywhere_leaves_nothing_behind(program: Program) -> None:
-    every_way_of_breaking_off(program)
+ABOUT = pytest.mark.parametrize("about", [*STAGES, *FAN_INS])
+
+
+@ABOUT
+@settings(DRAWN, max_examples=6)
+@given(data=st.data())
+def test_a_program_broken_off_anywhere_leaves_nothing_behind(about: str, data: st.DataObject) -> None:
+    every_way_of_breaking_off(data.draw(programs(about=about, most_stages=1)))
 
 
 @pytest.mark.slow
-@settings(DRAWN, max_examples=300)
-@given(programs(most_items=6, most_stages=4))
-def test_and_so_do_many_longer_ones(program: Program) -> None:
-    every_way_of_breaking_off(program)
+@ABOUT
+@settings(DRAWN, max_examples=50)
+@given(data=st.data())
+def test_and_so_do_many_longer_ones(about: str, data: st.DataObject) -> None:
+    every_way_of_breaking_off(data.draw(programs(about=about, most_items=6)))
