@@ -204,8 +204,11 @@ class _Crew:
         if self._pulling or self.ended:
             return
         while self.idle and self.held + self._coming < self._places:
+            sleeper = self.idle.popleft()
+            if sleeper.done():
+                continue
             self._coming += 1
-            self.idle.popleft().set_result(None)
+            sleeper.set_result(None)
             if self._at_hand is None:
                 # Only one can ask the input, and wakes the next when it has answered.
                 return
@@ -213,7 +216,9 @@ class _Crew:
             # One at a time, for there may not be an item for each.
             self._coming += 1
             name = f"{self._name}, worker {len(self._tasks) + 1}"
-            self._tasks.add(begin(self._work(), name=name, context=self._context.copy()))
+            worker = begin(self._work(), name=name, context=self._context.copy())
+            worker.add_done_callback(self._gone)
+            self._tasks.add(worker)
 
     async def next_done(self) -> None:
         """Wait until the next result is there, or the end."""
@@ -229,9 +234,17 @@ class _Crew:
 
     def _end(self, failure: BaseException | None = None) -> None:
         self.ended, self.failure = True, self.failure or failure
-        while self.idle:
-            self.idle.popleft().set_result(None)
+        for sleeper in self.idle:
+            # One is done already where somebody else has cancelled the worker.
+            if not sleeper.done():
+                sleeper.set_result(None)
+        self.idle.clear()
         self._tell()
+
+    def _gone(self, worker: asyncio.Task[None]) -> None:
+        """Somebody else may have cancelled it, and the reader must not wait for it then."""
+        if worker.cancelled() and not self._closing:
+            self._end(asyncio.CancelledError())
 
     async def _work(self) -> None:
         # What is looked up once need not be looked up for every item.
