@@ -47,9 +47,11 @@ def test_the_four_names_need_the_standard_library_alone() -> None:
 
 
 def test_the_diagrams_need_the_standard_library_alone() -> None:
-    drawn = "DemandDiagram(log).to_svg(); SkewPlot(log, source='source', branches=['source']).to_svg()"
+    drawn = "DemandDiagram(log).to_svg(); SkewPlot(log, source='source', branches=['source']).to_svg(); Timeline(log).to_svg()"
     log = "from funcpipe_rag.streams.probe import Probe; log = Probe('ab').log"
-    loaded = modules_loaded_by(f"from funcpipe_rag.plots import DemandDiagram, SkewPlot; {log}; {drawn}")
+    loaded = modules_loaded_by(
+        f"from funcpipe_rag.plots import DemandDiagram, SkewPlot, Timeline; {log}; {drawn}"
+    )
     ours = {name for name in loaded if name.partition(".")[0] == "funcpipe_rag"}
     assert {name.split(".")[1] for name in ours if "." in name} == {"plots", "streams"}
     assert not {name for name in ours if "memory" in name}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -17,6 +18,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from funcpipe_rag import fmap, fork2_lockstep, make_roundrobin, multicast_bounded
+from funcpipe_rag.aio import amap
+from funcpipe_rag.aio.probe import AsyncLog
+from funcpipe_rag.aio.testing import run
 from funcpipe_rag.course import watch
 from funcpipe_rag.plots import (
     DemandDiagram,
@@ -24,6 +28,7 @@ from funcpipe_rag.plots import (
     MemoryCurve,
     Picture,
     SkewPlot,
+    Timeline,
     Usage,
     curves,
     memory_curve,
@@ -33,6 +38,7 @@ from funcpipe_rag.plots.memory_demos import MEMORY_DEMOS, average_in_turns, tota
 from funcpipe_rag.plots.picture import escaped
 from funcpipe_rag.plots.pipeline_demos import chunks_from_lists, chunks_from_stream
 from funcpipe_rag.plots.rag_memory_demos import ingest_from_lists, ingest_from_stream
+from funcpipe_rag.plots.timeline_demos import DELAYS, FOUR_WAYS, as_completed, backpressured, batched, ordered
 from funcpipe_rag.rag import Event as Built, Logged, RagEnv, gen_ingest, make_docs_source, read_build_log
 from funcpipe_rag.rag.build_log import log_line
 from funcpipe_rag.streams.ownership import close
@@ -520,6 +526,167 @@ def test_a_skew_plot_is_well_drawn_whatever_the_names(names: list[str], steps: i
 def test_a_skew_plot_refuses_what_it_cannot_draw(arguments: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"SkewPlot: {complaint}")):
         SkewPlot(split_by([0], 1), **arguments)  # type: ignore[arg-type]
+
+
+# The async timeline
+
+
+def spans(timeline: Timeline) -> list[tuple[object, float, float | None, float | None]]:
+    """Of each call: its item, and when it began, ended and was handed on."""
+    return [(call.item, *call[2:5]) for call in timeline.calls]
+
+
+def test_in_order_the_last_two_wait_for_the_slow_one() -> None:
+    handed_on = (0.1, 0.2, 0.3, 0.4, 0.5, 2.0, 2.0, 2.0)
+    assert spans(ordered()) == [(d, 0.0, d, left) for d, left in zip(DELAYS, handed_on, strict=True)]
+    assert ordered().readers == (("you", handed_on),)
+
+
+def test_as_completed_nobody_waits() -> None:
+    assert spans(as_completed()) == [(d, 0.0, d, d) for d in DELAYS]
+    assert as_completed().readers == (("you", tuple(sorted(DELAYS))),)
+    assert not any(call.waits for call in as_completed().calls)
+
+
+def test_in_batches_the_first_waits_for_the_last_of_its_batch() -> None:
+    full = {0.1: 0.3, 0.2: 0.3, 0.3: 0.3, 0.4: 0.7, 0.5: 0.7, 0.7: 0.7, 0.8: 2.0, 2.0: 2.0}
+    assert spans(batched())[:8] == [(d, 0.0, d, full[d]) for d in DELAYS]
+    assert spans(batched())[8:] == [
+        ([0.1, 0.2, 0.3], 0.3, 0.6, 0.6),
+        ([0.4, 0.5, 0.7], 0.7, 1.0, 1.0),
+        ([0.8, 2.0], 2.0, 2.3, 2.3),
+    ]
+
+
+def test_a_slow_reader_keeps_calls_from_beginning() -> None:
+    timeline = backpressured()
+    got = (0.1, 0.6, 1.1, 1.6, 2.1, 3.1, 3.6, 4.1)
+    # Two may wait behind the next one: the n-th begins when the one three before it has been handed on.
+    began = (0.0, 0.0, 0.0, *got[:5])
+    ended = [round(at + d, 9) for at, d in zip(began, DELAYS, strict=True)]
+    assert spans(timeline) == [*zip(DELAYS, began, ended, got, strict=True)]
+    assert (timeline.most_running, timeline.most_held) == (3, 3)
+    assert ordered().most_held == as_completed().most_running == 8
+
+
+@pytest.mark.parametrize("way", FOUR_WAYS.values(), ids=FOUR_WAYS)
+def test_each_way_is_well_drawn_and_reads_the_same_from_its_lines(way: Callable[[], Timeline]) -> None:
+    timeline = way()
+    assert_well_drawn(timeline)
+    told = [title.text for title in parsed(timeline).findall(f"{SVG}g/{SVG}title")]
+    assert told == timeline.alt.split("; ")[3:-1]
+    log = AsyncLog()
+
+    async def read() -> None:
+        async for _ in log.seen(amap(log.calls(asyncio.sleep), concurrency=2)(DELAYS)):
+            pass
+
+    run(read())
+    back = Timeline(read_log(log.to_jsonl()))
+    assert (back.to_svg(), repr(back)) == (Timeline(log).to_svg(), repr(Timeline(log)))
+
+
+def test_the_four_ways_look_different() -> None:
+    for look in (Timeline.to_svg, Timeline.to_text, lambda timeline: timeline.alt):
+        assert len({look(way()) for way in FOUR_WAYS.values()}) == 4
+
+
+def test_how_long_a_bar_is_says_how_long_it_took() -> None:
+    bars = [line[12:73] for line in ordered().to_text().splitlines()[1:9]]
+    for bar, delay in zip(bars, DELAYS, strict=True):
+        assert bar.count("#") == round(delay * 30) and bar.strip()[-1] == "|"
+    assert [bar.count(".") for bar in bars] == [0, 0, 0, 0, 0, 0, 39, 36]
+    svg = parsed(ordered())
+    widths = [int(rect.get("width", 0)) for rect in svg.findall(f"{SVG}g/{SVG}rect[@height='14']")][:8]
+    assert widths == [28, 56, 84, 112, 140, 560, 196, 364]
+
+
+def test_calls_that_came_to_another_end_say_which() -> None:
+    async def does(item: str) -> str:
+        await asyncio.sleep({"first": 0.25, "early": 0.5, "fails": 1}.get(item, 2))
+        if item == "fails":
+            raise LookupError(item)
+        return item
+
+    async def read(log: AsyncLog, items: list[str], breaks_off: bool) -> None:
+        stream = log.seen(amap(log.calls(does), concurrency=3)(items))
+        with suppress(LookupError):
+            async for _ in stream:
+                if breaks_off:
+                    await asyncio.sleep(1)
+                    break
+        await stream.aclose()
+
+    log = AsyncLog()
+    run(read(log, ["first", "slow", "early"], True))
+    log.events.append(Event(1.25, "does 9", "open", "late"))
+    broken_off = Timeline(log)
+    assert [call.outcome for call in broken_off.calls] == ["handed on", "cancelled", "kept", "runs on"]
+    assert broken_off.alt.split("; ")[4:7] == [
+        "does('slow') was cancelled at 1.25 s",
+        "does('early') ended at 0.5 s and was never handed on",
+        "does('late') never ended",
+    ]
+    log = AsyncLog()
+    run(read(log, ["first", "fails", "slow"], False))
+    failed = Timeline(log)
+    assert [call.outcome for call in failed.calls] == ["handed on", "failed", "cancelled"]
+    assert "! failed" in failed.to_text() and "x cancelled" in broken_off.to_text()
+    for picture in (failed, broken_off):
+        assert_well_drawn(picture)
+
+
+def test_the_same_number_from_two_calls_is_two_results() -> None:
+    log = AsyncLog()
+
+    async def read() -> None:
+        halves = amap(log.calls(lambda n: n // 2, "half")) | amap(log.calls(lambda n: n, "same"))
+        async for _ in log.seen(halves([2, 3, 1])):
+            await asyncio.sleep(1)
+
+    run(read())
+    assert [(call.name, call.left) for call in Timeline(log).calls] == [
+        ("half 1", 0), ("same 1", 0), ("half 2", 1), ("same 2", 1), ("half 3", 2), ("same 3", 2),
+    ]  # fmt: skip
+
+
+@st.composite
+def timed(draw: st.DrawFn) -> Log:
+    """A log as it might be: what is opened may be with an item, time goes on, and nothing else is sure."""
+    now = 0.0
+    log = Log(clock=lambda: now)
+    rows = draw(st.lists(stages, min_size=1, max_size=5, unique=True))
+    steps = st.tuples(st.sampled_from(rows), st.integers(1, 3), kinds, looks, st.floats(0, 1e6))
+    for row, number, kind, item, step in draw(st.lists(steps, max_size=60)):
+        now += step
+        log.note(f"{row} {number}" if kind != "pull" else row, kind, None if kind == "close" else item)
+    return log
+
+
+@settings(deadline=None)
+@given(timed(), st.integers(1, 20), st.integers(10, 80))
+def test_a_timeline_is_well_drawn_whatever_stands_in_it(log: Log, most: int, wide: int) -> None:
+    picture = Timeline(log, most=most, wide=wide)
+    assert_well_drawn(picture)
+    opened = {event.stage for event in log.events if event.kind == "open"}
+    asked = {event.stage for event in log.events if event.kind == "pull"}
+    assert picture.all_calls == len(opened - asked) and len(picture.calls) == min(most, picture.all_calls)
+    assert max(map(len, picture.to_text().splitlines())) <= 28 + wide + 45
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [({"most": 0}, "most must be >= 1, got 0"), ({"wide": 9}, "wide must be >= 10, got 9")],
+)
+def test_a_timeline_refuses_what_it_cannot_draw(arguments: dict[str, int], complaint: str) -> None:
+    with pytest.raises(ValueError, match=f"Timeline: {complaint}"):
+        Timeline(Log(), **arguments)
+
+
+def test_a_log_has_the_times_of_its_clock() -> None:
+    log = Log(clock=iter([0.5, 0.75]).__next__)
+    log.note("a", "open"), log.note("a", "close")
+    assert [event.t for event in log.events] == [0.5, 0.75]
 
 
 # The memory curve

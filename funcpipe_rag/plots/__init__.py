@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .memory import MemoryCurve as MemoryCurve, Usage as Usage, memory_curve as memory_curve
     from .picture import Picture as Picture
     from .skew import SkewPlot as SkewPlot
+    from .timeline import Timeline as Timeline
 
 _HOME = {
     "demand": ("DemandDiagram",),
@@ -23,6 +24,7 @@ _HOME = {
     ),
     "picture": ("Picture",),
     "skew": ("SkewPlot",),
+    "timeline": ("Timeline",),
 }
 _FILE = {name: file for file, names in _HOME.items() for name in names}
 __all__ = sorted(_FILE)

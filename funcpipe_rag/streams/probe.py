@@ -63,17 +63,21 @@ class Log:
     >>> print(log.spoken())
     source gave 'a'; upper gave 'A'; you got 'A'; source gave 'b'; upper gave 'B'; you got 'B'
 
+    The events are numbered; with a `clock`, a function without arguments, each has the time at which it happened.
+
     Memory: one event for each pull, item, opening and closing, and the item with it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
         self.events: list[Event] = []
         self.rows: dict[str, None] = {}
+        self.clock = clock
 
     def note(self, stage: str, kind: EventKind, item: object = None) -> None:
         """Write down one event."""
         self.join(stage)
-        self.events.append(Event(len(self.events), stage, kind, item))
+        t = len(self.events) if self.clock is None else self.clock()
+        self.events.append(Event(t, stage, kind, item))
 
     def join(self, stage: str) -> None:
         """Give `stage` a row, also if nothing ever happens there."""
@@ -117,8 +121,8 @@ class Log:
     def to_jsonl(self) -> str:
         """One JSON object a line: t, stage, item and kind, which is open, pull, yield, close or error.
 
-        The item is the repr of what was given or raised, and null for the other kinds. A refused pull is an
-        error: its item names `OverPulled`, and what was asked for.
+        The item is the repr of what was given or raised; of what a call was opened with; and null for the other
+        kinds. A refused pull is an error: its item names `OverPulled`, and what was asked for.
         """
         return "".join(map(_line, self.events))
 
@@ -152,7 +156,7 @@ def _line(event: Event) -> str:
     kind, item = event.kind, repr(event.item)
     if kind == "refuse":
         kind, item = "error", f"OverPulled({item})"
-    told = item if kind in ("yield", "error") else None
+    told = item if kind in ("yield", "error") or event.item is not None else None
     return dumps({"t": event.t, "stage": event.stage, "item": told, "kind": kind}) + "\n"
 
 
