@@ -34,6 +34,7 @@ from funcpipe_rag.plots import (
     memory_curve,
     read_log,
 )
+from funcpipe_rag.plots.async_memory_demos import total_from_amap, total_from_tasks
 from funcpipe_rag.plots.memory_demos import MEMORY_DEMOS, average_in_turns, total_from_list
 from funcpipe_rag.plots.picture import escaped
 from funcpipe_rag.plots.pipeline_demos import chunks_from_lists, chunks_from_stream
@@ -798,6 +799,17 @@ def test_the_pipeline_holds_one_document_as_a_stream_and_all_of_them_in_lists() 
 
 @pytest.mark.parametrize("demo", [chunks_from_lists, chunks_from_stream])
 def test_each_of_the_pipelines_states_its_bound(demo: Callable[[int], int]) -> None:
+    assert "Memory: " in (demo.__doc__ or "")
+
+
+def test_side_by_side_holds_what_may_run_and_a_task_for_every_item_holds_them_all() -> None:
+    assert total_from_tasks(1000) == total_from_amap(1000) == sum(range(1000, 2000))
+    assert peak(total_from_amap, 50_000) - peak(total_from_amap, 1000) < MIB
+    assert peak(total_from_tasks, 10_000) - peak(total_from_tasks, 1000) > 9_000 * 1024
+
+
+@pytest.mark.parametrize("demo", [total_from_tasks, total_from_amap])
+def test_each_of_the_two_ways_side_by_side_states_its_bound(demo: Callable[[int], int]) -> None:
     assert "Memory: " in (demo.__doc__ or "")
 
 
