@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from samples import SAMPLES, Sample
+
+from funcpipe_rag.aio import AsyncStage, amap, atimeout
 
 KIB, MIB = 1 << 10, 1 << 20
 FEW, MANY, MOST = 10_000, 40_000, 1_000_000
@@ -44,6 +47,25 @@ def test_many_items_need_the_room_of_few(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name, sample in SAMPLES.items() if sample.most is None])
 def test_a_million_items_need_the_room_of_few(name: str, tmp_path: Path) -> None:
     assert growth(SAMPLES[name], MOST, tmp_path) < MIB
+
+
+async def _at_once(item: int) -> int:
+    return item
+
+
+@pytest.mark.parametrize("limited", [atimeout(60), amap(_at_once, timeout=60)], ids=repr)
+def test_time_limits_that_were_not_needed_are_forgotten_where_nobody_ever_waits(
+    limited: AsyncStage[int, int],
+) -> None:
+    async def drain(n: int) -> None:
+        async for _ in limited(range(n)):
+            pass
+
+    def run(n: int) -> Iterator[object]:
+        yield asyncio.run(drain(n))
+
+    _, few, more = (peak(lambda n=n: run(n)) for n in (1000, FEW, MANY))
+    assert more - few < 64 * KIB
 
 
 def _keeps_all(xs: Iterable[int]) -> Iterator[int]:

@@ -8,6 +8,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
 from functools import partial
 from inspect import isawaitable
+from itertools import count
 from random import Random
 from typing import Any, Literal, SupportsIndex, TypeVar, overload
 
@@ -183,9 +184,12 @@ def patient(where: str, call: Call, timeout: float | None, retry: RetryPolicy) -
     """`call` with a limit of time for each try, and tried again as the policy says."""
     # One for all calls, so that those which fail together do not come back in step.
     chance = Random(0).random
+    calls = count(1)
 
     async def tried(item: Any) -> Any:
         waits = retry.waits(chance)
+        if timeout is not None and next(calls) % _TIMERS == 0:
+            await asyncio.sleep(0)
         while True:
             try:
                 return await _within(where, call, item, timeout)
@@ -199,6 +203,10 @@ def patient(where: str, call: Call, timeout: float | None, retry: RetryPolicy) -
             await asyncio.sleep(wait)
 
     return tried
+
+
+_TIMERS = 1000
+"""The loop forgets timers that were not needed when it comes round, so calls that never wait must let it."""
 
 
 async def _within(where: str, call: Call, item: Any, timeout: float | None) -> Any:
