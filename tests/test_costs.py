@@ -46,7 +46,7 @@ def test_a_function_without_a_sample_is_named(monkeypatch: pytest.MonkeyPatch) -
         samples.samples()
     monkeypatch.setitem(samples.SAMPLES, "fmop", samples.SAMPLES["ffilter"])
     monkeypatch.setitem(samples.SAMPLES, "fmap", samples.SAMPLES["ffilter"])
-    with pytest.raises(LookupError, match="no public function of streams: fmop"):
+    with pytest.raises(LookupError, match="no public function of streams or aio: fmop"):
         samples.samples()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from samples import SAMPLES, Sample
 
+from funcpipe_rag import streams
 from funcpipe_rag.aio import AsyncStage, amap, atimeout
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -44,7 +45,11 @@ def test_many_items_need_the_room_of_few(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name, sample in SAMPLES.items() if sample.most is None])
+@pytest.mark.parametrize(
+    "name",
+    # Under asyncio a traced million takes a minute; MANY items find what grows there, too.
+    [name for name, sample in SAMPLES.items() if sample.most is None and hasattr(streams, name)],
+)
 def test_a_million_items_need_the_room_of_few(name: str, tmp_path: Path) -> None:
     assert growth(SAMPLES[name], MOST, tmp_path) < MIB
 

@@ -1,4 +1,5 @@
-"""How n items go through each public function of the streams: one row a function, read by the cost table and the memory tests.
+"""How n items go through each public function of the streams, sync and async: one row a function, read by the cost table
+and the memory tests.
 
 A row is prepared first, so that what it reads (a list, a file) is neither timed nor counted, and gives a function that
 begins the stream anew. Its own functions are C functions where they can be, so that the combinator is what is measured.
@@ -6,15 +7,35 @@ begins the stream anew. Its own functions are C functions where they can be, so 
 
 from __future__ import annotations
 
+import asyncio
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import redirect_stderr
 from itertools import count, repeat
 from pathlib import Path
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from funcpipe_rag import streams
+from funcpipe_rag import aio, streams
+from funcpipe_rag.aio import (
+    abatch,
+    abroadcast,
+    abuffer,
+    achain,
+    amap,
+    amerge,
+    amerge_sorted,
+    aprogress,
+    arate_limit,
+    aroundrobin,
+    asource,
+    athrottle,
+    atimeout,
+    azip,
+    collect,
+    from_sync,
+    to_sync,
+)
 from funcpipe_rag.streams import (
     Ok,
     Report,
@@ -90,10 +111,14 @@ from funcpipe_rag.streams import (
 
 
 class Sample(NamedTuple):
-    """`prepare(n, folder)` makes what the stream reads and gives a function that begins it; `most` bounds n."""
+    """`prepare(n, folder)` makes what the stream reads and gives a function that begins it; `most` bounds n.
+
+    `beside` is what it is timed against.
+    """
 
     prepare: Callable[[int, Path], Callable[[], Iterable[object]]]
     most: int | None = None
+    beside: Callable[[int], Iterable[object]] = lambda n: map(abs, range(n))
 
     def begin(self, n: int, folder: Path) -> Callable[[], Iterable[object]]:
         return self.prepare(n if self.most is None else min(n, self.most), folder)
@@ -161,6 +186,64 @@ def _quietly(xs: range) -> Iterable[object]:
 
 
 def _ignored(_: object) -> None:
+    pass
+
+
+async def _generated(xs: Iterable[int]) -> AsyncIterator[int]:
+    for x in xs:
+        yield abs(x)
+
+
+def _run(main: Coroutine[Any, Any, object]) -> Iterable[object]:
+    """A loop of its own for one stream; its items are not handed out."""
+    asyncio.run(main)
+    return ()
+
+
+async def _drain(*streams: AsyncIterable[object]) -> None:
+    """Read streams to their ends, in turns."""
+    open_still = [aiter(one) for one in streams]
+    while open_still:
+        for one in tuple(open_still):
+            try:
+                await anext(one)
+            except StopAsyncIteration:
+                open_still.remove(one)
+
+
+async def _read(xs: AsyncIterable[object]) -> None:
+    async for _ in xs:
+        pass
+
+
+def _timed_against_a_generator(n: int) -> Iterable[object]:
+    return _run(_read(_generated(range(n))))
+
+
+def _async(build: Callable[[range], AsyncIterable[object]]) -> Sample:
+    """Numbers go in, and come out under asyncio."""
+    return Sample(lambda n, _: lambda: _run(_read(build(range(n)))), beside=_timed_against_a_generator)
+
+
+def _async_sources(build: Callable[..., Callable[[], AsyncIterable[object]]], many: int = 4) -> Sample:
+    """Async sources of rising numbers go in, each with its part of them."""
+
+    def prepare(n: int, _: Path) -> Callable[[], Iterable[object]]:
+        sources = [asource(lambda at=at: _generated(range(at, n, many))) for at in range(many)]
+        return lambda: _run(_read(build(*sources)()))
+
+    return Sample(prepare, beside=_timed_against_a_generator)
+
+
+def _quietly_async(n: int, _: Path) -> Callable[[], Iterable[object]]:
+    def begin() -> Iterable[object]:
+        with redirect_stderr(io.StringIO()):
+            return _run(_read(aprogress(total=n)(range(n))))
+
+    return begin
+
+
+async def _slept(_: float) -> None:
     pass
 
 
@@ -238,13 +321,42 @@ SAMPLES: dict[str, Sample] = {
     "until_error_rate": _results(until_error_rate(0.5, window=10)),
     "until_n_errors": _results(until_n_errors(3)),
     "values_after_w": _items(values_after_w(5)),
+    "abatch": _async(abatch(10)),
+    "abroadcast": Sample(
+        lambda n, _: lambda: _run(_drain(*abroadcast(range(n), 2, maxlen=16))),
+        beside=_timed_against_a_generator,
+    ),
+    "abuffer": _async(abuffer(16)),
+    "achain": _async_sources(achain),
+    "amap": _async(amap(abs, concurrency=16)),
+    "amerge": _async_sources(amerge),
+    "amerge_sorted": _async_sources(amerge_sorted),
+    "aprogress": Sample(_quietly_async, beside=_timed_against_a_generator),
+    "arate_limit": _async(
+        lambda xs: arate_limit(10, 10, clock=map(float, count()).__next__, sleeper=_slept)(xs)
+    ),
+    "aroundrobin": _async_sources(aroundrobin),
+    "asource": _async(lambda xs: asource(lambda: xs)()),
+    "athrottle": _async(athrottle(0, clock=repeat(0.0).__next__, sleeper=_slept)),
+    "atimeout": _async(atimeout(60)),
+    "azip": _async_sources(azip),
+    # All that it is given is what it holds.
+    "collect": Sample(
+        lambda n, _: lambda: _run(collect(_generated(range(n)))),
+        most=100_000,
+        beside=_timed_against_a_generator,
+    ),
+    "from_sync": _async(from_sync),
+    "to_sync": Sample(lambda n, _: lambda: to_sync(range(n)), beside=_timed_against_a_generator),
 }
 
 
 def public_functions() -> dict[str, FunctionType]:
-    """The public functions of the streams, by name."""
-    named: dict[str, Any] = {name: getattr(streams, name) for name in streams.__all__}
-    return {name: thing for name, thing in sorted(named.items()) if isinstance(thing, FunctionType)}
+    """The public functions of the streams, by name; behind them those of the async ones."""
+    named: list[tuple[str, Any]] = [
+        (name, getattr(room, name)) for room in (streams, aio) for name in sorted(room.__all__)
+    ]
+    return {name: thing for name, thing in named if isinstance(thing, FunctionType)}
 
 
 def samples() -> dict[str, Sample]:
@@ -257,5 +369,7 @@ def samples() -> dict[str, Sample]:
             f"no sample for {', '.join(lacking)}: add a row to SAMPLES in {Path(__file__).name}"
         )
     if unknown:
-        raise LookupError(f"SAMPLES has rows for what is no public function of streams: {', '.join(unknown)}")
+        raise LookupError(
+            f"SAMPLES has rows for what is no public function of streams or aio: {', '.join(unknown)}"
+        )
     return SAMPLES
