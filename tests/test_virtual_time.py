@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from time import perf_counter
+from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from funcpipe_rag.aio.testing import Deadlock, LeftBehind, VirtualTimeLoop, run, schedule
+
+T = TypeVar("T")
 
 EIGHT = (0.1, 0.2, 0.3, 0.4, 0.5, 2.0, 0.7, 0.8)
 
@@ -202,3 +207,77 @@ def test_the_loop_is_one_for_asyncio_s_own_runner() -> None:
         assert runner.get_loop().time() == 10.0
         assert runner.run(after(2)) == 2
         assert runner.get_loop().time() == 12.0
+
+
+def in_a_cell(cell: Callable[[], T]) -> T:
+    """What a notebook does: call a function while a loop runs in this very thread."""
+
+    async def calling() -> T:
+        return cell()
+
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(calling())
+    finally:
+        loop.close()
+
+
+def test_where_a_loop_runs_already_the_program_gets_a_thread_and_a_loop_of_its_own() -> None:
+    async def where() -> tuple[float, float, bool]:
+        began = now()
+        await after(3600)
+        return began, now(), threading.current_thread() is threading.main_thread()
+
+    assert in_a_cell(lambda: run(where())) == (0.0, 3600.0, False)
+    assert run(where()) == (0.0, 3600.0, True)
+    assert not [thread for thread in threading.enumerate() if thread.name == "virtual time"]
+
+
+def test_in_a_thread_of_its_own_errors_context_and_what_is_left_behind_are_as_ever() -> None:
+    who: ContextVar[str] = ContextVar("who", default="nobody")
+
+    async def fails() -> None:
+        raise ValueError("no such page")
+
+    async def forgets() -> None:
+        asyncio.create_task(after(60), name="a minute")  # noqa: RUF006
+
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    async def asks() -> str:
+        said = who.get()
+        who.set("the program")
+        return said
+
+    def cell() -> tuple[str, str]:
+        who.set("the cell")
+        return run(asks()), who.get()
+
+    assert in_a_cell(cell) == ("the cell", "the cell")
+    for program, kind, words in (
+        (fails, ValueError, "no such page"),
+        (forgets, LeftBehind, "task 'a minute' goes on"),
+        (waits, Deadlock, "every task waits"),
+    ):
+        with pytest.raises(kind, match=words):
+            in_a_cell(lambda program=program: run(program()))
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
+def test_who_interrupts_the_waiting_cancels_the_program_in_its_thread() -> None:
+    ended: list[float] = []
+
+    async def for_ever() -> None:
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        try:
+            while True:
+                await asyncio.sleep(1)
+        finally:
+            await asyncio.sleep(2)
+            ended.append(now())
+
+    with pytest.raises(KeyboardInterrupt):
+        in_a_cell(lambda: run(for_ever()))
+    assert len(ended) == 1
+    assert not [thread for thread in threading.enumerate() if thread.name == "virtual time"]

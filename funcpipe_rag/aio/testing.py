@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import selectors
+import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import Executor
-from contextlib import aclosing, contextmanager
+from concurrent.futures import Executor, Future
+from contextlib import aclosing, contextmanager, suppress
+from contextvars import copy_context
 from math import inf, nextafter, ulp
 from typing import Any, TypeVar, TypeVarTuple, Unpack, cast
 
@@ -139,30 +141,24 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     ...
     funcpipe_rag.aio.testing.LeftBehind: task 'a minute' goes on
 
-    Class: clocked. Closing: cancels what is left and closes the loop, whatever happens. Errors: as the coroutine;
-    Deadlock; and LeftBehind, when it came to its end, for tasks that go on, async generators that are open, and
-    errors that the loop would have logged.
+    Where a loop runs already, as in a notebook's cell, the program gets a thread of its own with a loop of its own; the
+    caller waits for it as for any function.
+
+    >>> async def a_cell():
+    ...     return run(both())
+    >>> asyncio.run(a_cell())
+    ['slow', 'fast']
+
+    Class: clocked. Closing: cancels what is left and closes the loop, whatever happens; a program in a thread is
+    cancelled, too, when the one who waits for it is interrupted. Errors: as the coroutine; Deadlock; and LeftBehind,
+    when it came to its end, for tasks that go on, async generators that are open, and errors that the loop would have
+    logged.
     """
-    logged: list[str] = []
-
-    def note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        logged.append(
-            f"logged: {context['message']}" + (f" ({type(error).__name__}: {error})" if error else "")
-        )
-
-    with _garbage_of_its_own(), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        loop = runner.get_loop()
-        loop.set_exception_handler(note)
-        result = runner.run(main)
-        # A task that failed and was forgotten says so when it is collected.
-        gc.collect()
-        left = [f"task {task.get_name()!r} goes on" for task in asyncio.all_tasks(loop)]
-        left += [f"async generator {name!r} is open" for name in _open_generators(loop)]
-    left += logged
-    if left:
-        raise LeftBehind("; ".join(sorted(left)))
-    return result
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run(main, VirtualTimeLoop())
+    return _run_in_a_thread(main, VirtualTimeLoop())
 
 
 async def schedule(xs: AsyncIterable[T]) -> list[tuple[float, T]]:
@@ -184,6 +180,66 @@ async def schedule(xs: AsyncIterable[T]) -> list[tuple[float, T]]:
         return [(clock(), item) async for item in it]
     async with aclosing(cast("AsyncGenerator[T, None]", it)):
         return [(clock(), item) async for item in it]
+
+
+def _run(main: Coroutine[Any, Any, T], loop: VirtualTimeLoop) -> T:
+    logged: list[str] = []
+
+    def note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        logged.append(
+            f"logged: {context['message']}" + (f" ({type(error).__name__}: {error})" if error else "")
+        )
+
+    with _garbage_of_its_own(), asyncio.Runner(loop_factory=lambda: loop) as runner:
+        loop.set_exception_handler(note)
+        result = runner.run(main)
+        # A task that failed and was forgotten says so when it is collected.
+        gc.collect()
+        left = [f"task {task.get_name()!r} goes on" for task in asyncio.all_tasks(loop)]
+        left += [f"async generator {name!r} is open" for name in _open_generators(loop)]
+    left += logged
+    if left:
+        raise LeftBehind("; ".join(sorted(left)))
+    return result
+
+
+def _run_in_a_thread(main: Coroutine[Any, Any, T], loop: VirtualTimeLoop) -> T:
+    outcome: Future[T] = Future()
+    # A daemon: code that never gives way cannot be cancelled, and must not keep the interpreter from ending.
+    thread = threading.Thread(
+        target=copy_context().run, args=(_carry_out, main, loop, outcome), name="virtual time", daemon=True
+    )
+    try:
+        thread.start()
+        return outcome.result()
+    except BaseException:
+        if not outcome.done():
+            # It may come to its end by itself this moment, and close its loop.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_cancel_all, loop)
+        raise
+    finally:
+        if thread.is_alive():
+            thread.join(_PATIENCE)
+        # An error's traceback has this frame, and this frame would have the error.
+        del outcome
+
+
+def _carry_out(main: Coroutine[Any, Any, T], loop: VirtualTimeLoop, outcome: Future[T]) -> None:
+    try:
+        outcome.set_result(_run(main, loop))
+    except BaseException as error:
+        outcome.set_exception(error)
+
+
+_PATIENCE = 1.0
+"""Seconds, real ones, for an interrupted program to clean up."""
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
 
 
 @contextmanager

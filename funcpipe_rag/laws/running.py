@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import re
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -191,35 +190,13 @@ def _checked(law: Law, world: World, impl: Callable[..., Any], inputs: Mapping[s
             f"{law.id} is about async code, which is judged in this process alone, not in a child"
         )
     try:
-        _on_a_loop(lambda: law.check(world, impl, **inputs))
+        run_in_virtual_time(law.check(world, impl, **inputs))
     except Deadlock as deadlock:
         hint = "Who would have to act first, and what is that one waiting for?"
         raise Broken(str(deadlock), "an item, an error or the end", hint) from None
     except LeftBehind as left:
         hint = "Who begins it, and who sees to it that it has ended before the stream is left?"
         raise Broken(str(left), "nothing left behind", hint) from None
-
-
-def _on_a_loop(check: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a check on a loop of its own: in another thread where this one has a loop already, as a notebook has."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        run_in_virtual_time(check())
-        return
-    raised: list[BaseException] = []
-
-    def carry_out() -> None:
-        try:
-            run_in_virtual_time(check())
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=carry_out, name="an async law", daemon=True)
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
 
 
 def _silent(broken: Verdict, silence: TooLong | WireError) -> Verdict:
