@@ -262,6 +262,24 @@ WAYS = {
         "time.sleep",
         "time.sleep; take a virtual clock",
     ),
+    "sleeping on the loop": (
+        "list(doubled([1, 2, 3]))",
+        "import asyncio\nawait asyncio.sleep(1)",
+        "await asyncio.sleep",
+        "asyncio.sleep; take a virtual clock",
+    ),
+    "sleeping on the loop of a notebook": (
+        "list(doubled([1, 2, 3]))",
+        "import asyncio\nasync def f():\n    await asyncio.sleep(1)",
+        "await asyncio.sleep",
+        "asyncio.sleep; take a virtual clock",
+    ),
+    "sleeping beside the virtual clock": (
+        "list(doubled([1, 2, 3]))",
+        "import asyncio\nfrom funcpipe_rag.aio.testing import run\nawait asyncio.sleep(1)",
+        "await asyncio.sleep",
+        "asyncio.sleep; take a virtual clock",
+    ),
     "no Python": (
         "list(doubled([1, 2, 3]))",
         "list(doubled([1, 2, 3)))",
@@ -301,6 +319,19 @@ def test_a_broken_lesson_is_named_by_line(
 def test_what_is_no_result_may_stand_in_prose(lesson: SimpleNamespace, prose: str) -> None:
     lesson.path.write_text(lesson.path.read_text().replace("say what the number above means.", prose))
     assert lint(lesson.modules, lesson.known) == []
+
+
+def test_in_virtual_time_a_coroutine_may_sleep_and_a_heading_is_enough_to_watch(
+    lesson: SimpleNamespace,
+) -> None:
+    text = lesson.path.read_text()
+    asleep = "import asyncio\nfrom funcpipe_rag.aio.testing import run\nasync def f():\n    await asyncio.sleep(1)\nrun(f())"
+    text = text.replace("list(doubled([1, 2, 3]))", asleep)
+    lesson.path.write_text(re.sub(r"\bwatch\(lambda", "print(lambda", text))
+    assert lint(lesson.modules, lesson.known) == []
+    lesson.path.write_text(lesson.path.read_text().replace("### Watch it", "### Look at it"))
+    (finding,) = lint(lesson.modules, lesson.known)
+    assert "no part “watch it”" in str(finding)
 
 
 def test_too_few_mutants_are_named(lesson: SimpleNamespace) -> None:

@@ -27,7 +27,7 @@ PARTS = {
     "the problem": "a cell of code below the recall, before the first `predict`",
     "predict": "a cell `predict(question, ...)`, and `predict(question, truth=…)` below it",
     "the idea": "`### The idea`",
-    "watch it": "a cell that calls `watch`",
+    "watch it": "a cell that calls `watch`, or `### Watch it` where the code is async",
     "warm-up": "`### Warm-up: …`",
     "the law": "`### The law: …`",
     "core exercise": "`### Core exercise: …`",
@@ -196,6 +196,8 @@ def _marks(reading: Reading) -> Iterator[tuple[int, str]]:
                     yield line.number, "part B"
                 if re.match(r"Recall\b|Part B\b", words):
                     waits_for = "the problem"
+                if words.startswith("Watch it") and reading.takes_virtual_time:
+                    yield line.number, "watch it"
                 for part, heading in HEADED.items():
                     if re.match(rf"(the )?{heading}\b", words.lower()):
                         yield line.number, part

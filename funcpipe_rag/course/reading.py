@@ -64,6 +64,12 @@ class Reading:
         matches = ((line, re.match(r"(#{1,6})\s+(.+?)\s*$", line.text)) for line in self.lines)
         return [(line, len(match[1]), match[2]) for line, match in matches if match]
 
+    @cached_property
+    def takes_virtual_time(self) -> bool:
+        """Whether the page runs async code on the loop on which nobody waits."""
+        module = "from funcpipe_rag.aio.testing import"
+        return any(cell.kind == "code" and module in cell.source for cell in self.learner)
+
     def below(self, heading: str) -> list[Line]:
         """The first heading that begins so and the lines below it, up to the next heading; none without it."""
         heads = [line for line, _, _ in self.headings]
