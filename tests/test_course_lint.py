@@ -327,6 +327,7 @@ def test_in_virtual_time_a_coroutine_may_sleep_and_a_heading_is_enough_to_watch(
     text = lesson.path.read_text()
     asleep = "import asyncio\nfrom funcpipe_rag.aio.testing import run\nasync def f():\n    await asyncio.sleep(1)\nrun(f())"
     text = text.replace("list(doubled([1, 2, 3]))", asleep)
+    text = text.replace("say in a sentence what the diagram will show.", "### Watch it")
     lesson.path.write_text(re.sub(r"\bwatch\(lambda", "print(lambda", text))
     assert lint(lesson.modules, lesson.known) == []
     lesson.path.write_text(lesson.path.read_text().replace("### Watch it", "### Look at it"))
