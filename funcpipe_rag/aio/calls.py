@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
+from contextlib import aclosing
 from contextvars import Context, copy_context
 from inspect import isawaitable
 from types import CoroutineType, coroutine
@@ -23,6 +24,18 @@ Call = Callable[[Any], Any]
 """What is called with an item: it gives a value, or something to await for one."""
 
 
+class Several:
+    """What a call side by side may give in place of one result: those that are there, or those still to come.
+
+    Those to come are made where the call was made, each when the one before it has been handed on.
+    """
+
+    __slots__ = ("at_hand", "to_come")
+
+    def __init__(self, at_hand: Iterable[Any] = (), to_come: AsyncGenerator[Any, None] | None = None) -> None:
+        self.at_hand, self.to_come = at_hand, to_come
+
+
 _END: Any = object()
 
 
@@ -30,10 +43,13 @@ class Slot:
     """One item on its way through a call."""
 
     done = False
+    """The reader can take something: the result, the error, or with `more` one of several results."""
     error: BaseException | None = None
     value: Any
     index: int
     item: Any
+    more: asyncio.Future[None] | None = None
+    """There are several results, and whoever makes them waits until this one is taken."""
 
     def fail(self, error: BaseException, index: int, item: Any) -> None:
         """The call came to this; which item it was matters only now."""
@@ -116,14 +132,27 @@ async def side_by_side(
             crew.wake()
             while True:
                 if taken and taken[0].done:
+                    more = taken[0].more
+                    if more is not None:
+                        slot = taken[0] if in_order else taken.popleft()
+                        slot.done, slot.more = False, None
+                        if early:
+                            _go_on(more)
+                        yield slot.value
+                        if not early:
+                            _go_on(more)
+                        continue
                     slot = taken.popleft()
                     if early:
                         leave()
-                    if slot.error is None:
-                        yield slot.value
-                    else:
+                    if slot.error is not None:
                         for given in _settled(slot, stage, failures):
                             yield given
+                    elif type(slot.value) is Several:
+                        for given in slot.value.at_hand:
+                            yield given
+                    else:
+                        yield slot.value
                     if not early:
                         leave()
                 elif crew.ended and not crew.held:
@@ -287,6 +316,8 @@ class _Crew:
             try:
                 value = call(item)
                 slot.value = await value if type(value) is CoroutineType or isawaitable(value) else value
+                if type(slot.value) is Several and slot.value.to_come is not None:
+                    await self._one_after_another(slot, slot.value.to_come)
             except BaseException as error:
                 if self._closing or isinstance(error, KeyboardInterrupt | SystemExit):
                     raise
@@ -310,10 +341,33 @@ class _Crew:
                 await _next_turn()
                 self._coming -= 1
 
+    async def _one_after_another(self, slot: Slot, to_come: AsyncGenerator[Any, None]) -> None:
+        """Put results down one at a time; none is made before the one before it has been taken."""
+        several = slot.value
+        async with aclosing(to_come):
+            async for value in to_come:
+                taken = self._create_future()
+                slot.value, slot.more, slot.done = value, taken, True
+                if not self._in_order:
+                    self.taken.append(slot)
+                if self._wanted is not None and self.taken[0] is slot:
+                    self._tell()
+                try:
+                    await taken
+                finally:
+                    slot.more = None
+        slot.value = several
+
     async def aclose(self) -> None:
         """Cancel what runs, and wait for it."""
         self._closing = self.ended = True
         await stop(self._tasks)
+
+
+def _go_on(waiting: asyncio.Future[None]) -> None:
+    # It is done already where somebody else has cancelled the worker.
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 @coroutine
