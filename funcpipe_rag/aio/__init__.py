@@ -3,12 +3,15 @@
 from .batching import abatch
 from .bridges import collect, from_sync, to_sync
 from .buffering import abuffer
+from .contexts import PipelineContext, get_current_context
 from .fan_in import achain, amerge, amerge_sorted, aroundrobin, azip
 from .fan_out import AsyncBranch, abroadcast
+from .handlers import CircuitBreakerHandler, CollectingErrorHandler, ErrorHandler, LoggingErrorHandler
 from .mapping import amap
 from .pacing import arate_limit, athrottle, atimeout
 from .stages import AsyncPipeline, AsyncSource, AsyncStage, AsyncStream, asource
 from .taps import aprogress
+from .tasks import batch_task, single_task
 
 __all__ = [
     "AsyncBranch",
@@ -16,6 +19,11 @@ __all__ = [
     "AsyncSource",
     "AsyncStage",
     "AsyncStream",
+    "CircuitBreakerHandler",
+    "CollectingErrorHandler",
+    "ErrorHandler",
+    "LoggingErrorHandler",
+    "PipelineContext",
     "abatch",
     "abroadcast",
     "abuffer",
@@ -33,4 +41,7 @@ __all__ = [
     "collect",
     "from_sync",
     "to_sync",
+    "batch_task",
+    "get_current_context",
+    "single_task",
 ]

@@ -192,7 +192,10 @@ def patient(where: str, call: Call, timeout: float | None, retry: RetryPolicy) -
             await asyncio.sleep(0)
         while True:
             try:
-                return await _within(where, call, item, timeout)
+                if timeout is not None:
+                    return await within(where, partial(call, item), timeout)
+                value = call(item)
+                return await value if isawaitable(value) else value
             except retry.retry_on as error:
                 wait = next(waits, None)
                 if wait is None:
@@ -209,13 +212,11 @@ _TIMERS = 1000
 """The loop forgets timers that were not needed when it comes round, so calls that never wait must let it."""
 
 
-async def _within(where: str, call: Call, item: Any, timeout: float | None) -> Any:
-    if timeout is None:
-        value = call(item)
-        return await value if isawaitable(value) else value
+async def within(where: str, call: Callable[[], Any], timeout: float) -> Any:
+    """What a call gives, in time; TimeoutError, naming `where`."""
     try:
         async with asyncio.timeout(timeout) as limit:
-            value = call(item)
+            value = call()
             return await value if isawaitable(value) else value
     except TimeoutError as error:
         if not limit.expired():

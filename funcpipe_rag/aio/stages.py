@@ -6,15 +6,13 @@ stream. Both know their name and configuration, and join with `|`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
-from contextvars import Context
-from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
 from funcpipe_rag.streams.ownership import named
 
+from .contexts import NO_SETTINGS, Mode, PipelineContext, Run as Run, Settings, begun, joined, told
 from .ownership import Owned, close_coroutine
 
 A = TypeVar("A")
@@ -24,20 +22,6 @@ T = TypeVar("T")
 
 Items: TypeAlias = AsyncIterable[T] | Iterable[T]
 """What an async stage takes: an iterable of either kind."""
-
-Mode: TypeAlias = Literal["ordered", "as_completed"]
-MODES: tuple[Mode, ...] = ("ordered", "as_completed")
-
-
-@dataclass(frozen=True)
-class Run:
-    """What the stages of one run share: nothing of it outlives the run, and no other run sees it."""
-
-    mode: Mode = "ordered"
-    context: Context | None = None
-    """Every call begins in a copy of it; where there is none, in a copy of the reader's."""
-    limit: asyncio.Semaphore | None = None
-    """How many calls may be in flight over all stages together."""
 
 
 class AsyncStream(AsyncIterator[T]):
@@ -140,12 +124,25 @@ class AsyncStage(Shown, Generic[A, B]):
 
     __slots__ = ()
 
+    in_context: ClassVar[bool] = False
+    """Its calls want a `PipelineContext`, so a run of it has one whether or not anybody has set anything."""
+
     def opening(self, xs: Items[A], run: Run) -> AsyncGenerator[B, None]:
         """The stream over `xs`, not begun; what makes a stage says how. It takes `xs` over."""
         raise NotImplementedError
 
     def __call__(self, xs: Items[A], /) -> AsyncStream[B]:
-        return AsyncStream(self.begun(xs, Run()))
+        return AsyncStream(self.begun(xs, self.new_run()))
+
+    def new_run(self, **settings: Any) -> Run:
+        """What one run of it needs, by its own settings and these."""
+        more = joined(self.settings, settings)
+        return begun(more) if more or any(one.in_context for one in self.stages) else Run()
+
+    @property
+    def settings(self) -> Settings:
+        """What its runs are told: nothing."""
+        return NO_SETTINGS
 
     def begun(self, xs: Items[A], run: Run) -> AsyncGenerator[B, None]:
         """The stream over `xs` in this run; TypeError for what cannot be iterated."""
@@ -158,7 +155,7 @@ class AsyncStage(Shown, Generic[A, B]):
 
     # A stage is a function of an async iterator too, and this way its type variables are solved by what is on the left.
     def __or__(self, other: Callable[[AsyncIterator[B]], AsyncIterable[C]]) -> AsyncPipeline[A, C]:
-        return AsyncPipeline(*self.stages, *as_stage(f"{self!r} | {named(other)}", other).stages)
+        return AsyncPipeline(self).add(as_stage(f"{self!r} | {named(other)}", other))
 
     def __ror__(self, other: Callable[[], Items[A]]) -> AsyncSource[B]:
         if not callable(other):
@@ -207,16 +204,33 @@ class AsyncPipeline(AsyncStage[A, B]):
     >>> AsyncPipeline().add(amap(abs), amap(str))
     amap(abs) | amap(str)
 
-    Class: that of its stages. Demand, memory, closing, errors: those of its stages; no pipeline adds any.
+    Called with data, it streams; `as_completed` hands on each result of a task when it is there.
+
+    >>> from funcpipe_rag.aio import get_current_context, single_task
+    >>> @single_task
+    ... def signed(text):
+    ...     return f"{text}, {get_current_context().data['name']}"
+    >>> from funcpipe_rag.aio.testing import run
+    >>> letters = AsyncPipeline(signed).with_context(name="Ada")
+    >>> run(letters.as_completed(["Yours"]).collect())
+    ['Yours, Ada']
+
+    Class: that of its stages. Demand, memory, closing, errors: those of its stages; no pipeline adds any. A pipeline
+    never changes: what is added or set makes a new one, and joining two joins what was set, the right one last.
     """
 
-    __slots__ = ("_stages",)
+    __slots__ = ("_settings", "_stages")
 
+    _settings: Settings
     _stages: tuple[AsyncStage[Any, Any], ...]
 
     def __init__(self, *stages: AsyncStage[Any, Any]) -> None:
         super().__init__("AsyncPipeline")
-        self.set_once(_stages=stages)
+        given = [as_stage("AsyncPipeline", one) for one in stages]
+        self.set_once(
+            _stages=tuple(part for one in given for part in one.stages),
+            _settings=joined(*(one.settings for one in given)),
+        )
 
     @property
     def stages(self) -> tuple[AsyncStage[Any, Any], ...]:
@@ -225,8 +239,30 @@ class AsyncPipeline(AsyncStage[A, B]):
 
     def add(self, *stages: AsyncStage[Any, Any]) -> AsyncPipeline[A, Any]:
         """A new pipeline with more stages behind these."""
-        more = [part for one in stages for part in as_stage("AsyncPipeline.add", one).stages]
-        return AsyncPipeline(*self._stages, *more)
+        return AsyncPipeline(self, *(as_stage("AsyncPipeline.add", one) for one in stages))
+
+    @property
+    def settings(self) -> Settings:
+        """What its runs are told."""
+        return self._settings
+
+    def as_completed(self, xs: Items[A], /) -> AsyncStream[B]:
+        """The stream over `xs` in which each result of a task comes when it is there."""
+        return AsyncStream(self.begun(xs, self.new_run(execution_mode="as_completed")))
+
+    def with_execution_mode(self, mode: Mode) -> AsyncPipeline[A, B]:
+        """The same with its results "ordered", or "as_completed"."""
+        return self.with_context(execution_mode=mode)
+
+    def with_context(self, context: PipelineContext | None = None, /, **settings: Any) -> AsyncPipeline[A, B]:
+        """The same with something set for its runs: a field of `PipelineContext`, or else something in its `data`.
+
+        A value in `data` is handed to each run in containers of the run's own. TypeError and ValueError for what
+        no context can have.
+        """
+        made: AsyncPipeline[A, B] = AsyncPipeline(self)
+        made.set_once(_settings=joined(self._settings, told("with_context", context, settings)))
+        return made
 
     def opening(self, xs: Items[A], run: Run) -> AsyncGenerator[B, None]:
         stream: Any = xs
@@ -254,35 +290,35 @@ class AsyncSource(Shown, Generic[B]):
     ([1, 2], [1, 2])
     """
 
-    __slots__ = ("_open", "_stages")
+    __slots__ = ("_open", "_pipeline")
 
     _open: Callable[[], AsyncGenerator[Any, None]]
-    _stages: tuple[AsyncStage[Any, Any], ...]
+    _pipeline: AsyncPipeline[Any, Any]
 
     def __init__(
         self, open: Callable[[], AsyncGenerator[B, None]], name: str, *args: object, **options: object
     ) -> None:
         super().__init__(name, *args, **options)
-        self.set_once(_open=open, _stages=())
+        self.set_once(_open=open, _pipeline=AsyncPipeline())
 
     def __call__(self) -> AsyncStream[B]:
-        return AsyncStream(self.begun(Run()))
+        return AsyncStream(self.begun(self._pipeline.new_run()))
 
     def begun(self, run: Run) -> AsyncGenerator[B, None]:
         """The stream in this run, not begun."""
         stream = self._open()
-        for one in self._stages:
+        for one in self._pipeline.stages:
             stream = one.opening(stream, run)
         return stream
 
     def __or__(self, other: Callable[[AsyncIterator[B]], AsyncIterable[C]]) -> AsyncSource[C]:
-        more = as_stage(f"{self!r} | {named(other)}", other).stages
-        joined: AsyncSource[C] = AsyncSource(self._open, self.name, *self.args, **self.options)
-        joined.set_once(_stages=(*self._stages, *more))
-        return joined
+        more = as_stage(f"{self!r} | {named(other)}", other)
+        longer: AsyncSource[C] = AsyncSource(self._open, self.name, *self.args, **self.options)
+        longer.set_once(_pipeline=self._pipeline.add(more))
+        return longer
 
     def __repr__(self) -> str:
-        return " | ".join([super().__repr__(), *map(repr, self._stages)])
+        return " | ".join([super().__repr__(), *map(repr, self._pipeline.stages)])
 
 
 class _Function(AsyncStage[A, B]):
