@@ -1,4 +1,4 @@
-"""What mypy and pyright make of pipelines: `tests/typed/streams.py` is right, `tests/typed/refused.py` is wrong where it says so."""
+"""What mypy and pyright make of pipelines: `streams.py` and `tasks.py` in tests/typed are right, `refused.py` is wrong where it says so."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ def _marked() -> set[int]:
 
 def test_mypy_knows_the_types_and_refuses_what_does_not_fit(tmp_path: Path) -> None:
     options = ["--strict", "--no-pretty", "--hide-error-context", f"--cache-dir={tmp_path}"]
-    run = [sys.executable, "-m", "mypy", *options, str(TYPED / "streams.py"), str(REFUSED)]
+    run = [
+        sys.executable,
+        "-m",
+        "mypy",
+        *options,
+        *map(str, (TYPED / "streams.py", TYPED / "tasks.py", REFUSED)),
+    ]
     said = subprocess.run(run, cwd=ROOT, capture_output=True, text=True).stdout
     errors = [line.split(":", 2) for line in said.splitlines() if ": error:" in line]
     assert {path for path, *_ in errors} == {"tests/typed/refused.py"}, said
