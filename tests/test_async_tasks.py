@@ -46,6 +46,11 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+async def read_into(got: list[Any], stream: AsyncIterator[Any]) -> None:
+    async for item in stream:
+        got.append(item)
+
+
 # What other task pipelines do wrong
 
 
@@ -109,10 +114,10 @@ def test_an_error_is_raised_in_either_order_and_names_its_task_and_item(mode: st
         return number
 
     async def reads() -> list[int]:
-        got = []
+        got: list[int] = []
+        stream = work.with_execution_mode(mode)(range(6))  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="boom on 3") as raised:
-            async for number in work.with_execution_mode(mode)(range(6)):  # type: ignore[arg-type]
-                got.append(number)
+            await read_into(got, stream)
         assert any("work, at item 3: 3" in note for note in raised.value.__notes__)
         return got
 
@@ -1004,7 +1009,7 @@ def test_nothing_is_opened_and_nothing_called_before_a_stream_is_asked() -> None
     ],
 )
 def test_what_cannot_be_is_refused_when_the_task_is_made(options: dict[str, Any], said: str) -> None:
-    with pytest.raises((TypeError, ValueError), match="(single_task|RetryPolicy): ") as raised:
+    with pytest.raises((TypeError, ValueError), match="^single_task: ") as raised:
         single_task(**options)
     assert said in str(raised.value)
 

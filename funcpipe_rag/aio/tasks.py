@@ -24,7 +24,7 @@ from typing import (
 from funcpipe_rag.streams.arguments import a_function, a_number, a_whole_number
 from funcpipe_rag.streams.ownership import named
 from funcpipe_rag.streams.reports import Told
-from funcpipe_rag.streams.results import Err
+from funcpipe_rag.streams.results import Err, error_kinds
 from funcpipe_rag.streams.retrying import Backoff, RetryPolicy
 
 from .batching import abatch
@@ -466,7 +466,15 @@ def batch_task(
     Closing: cancels the calls in flight, waits for them, closes the input. Errors: as with `single_task`.
     """
     least = a_whole_number("batch_task", "min_size", min_size, least=1)
-    most = max(least, _MOST_IN_A_BATCH) if max_size is None else max_size
+    most = max(least, _MOST_IN_A_BATCH)
+    if max_size is not None:
+        most = a_whole_number("batch_task", "max_size", max_size, least=1)
+    if least > most:
+        raise ValueError(f"batch_task: min_size must be <= max_size, which is {most}, got {least}")
+    if max_wait is not None:
+        a_number("batch_task", "max_wait", max_wait, least=0)
+    if report is not None:
+        a_function("batch_task", "report", report)
     told = _told(
         "batch_task",
         ("fail", "skip_item", "skip_batch", "skip", "collect"),
@@ -530,6 +538,7 @@ def _told(
     most = a_number(where, "retry_max_delay", options["retry_max_delay"], least=0)
     jitter = a_number(where, "jitter", options["jitter"], least=0, most=1)
     factor = 2.0 if options["retry_exponential_backoff"] else 1.0
+    retry_on = error_kinds(where, "retry_on", options["retry_on"])
     timeout = options["timeout"]
     if timeout is not None:
         timeout = a_number(where, "timeout", timeout, above=0)
@@ -544,7 +553,7 @@ def _told(
         concurrency=concurrency,
         on_error="skip" if on_error.startswith("skip") else on_error,
         report=options["report"],
-        retry=RetryPolicy(attempts, Backoff(delay, factor, most), jitter, options["retry_on"]),
+        retry=RetryPolicy(attempts, Backoff(delay, factor, most), jitter, retry_on),
         timeout=timeout,
         handler=None if handler is None else handling(where, handler),
         keep_none=bool(options["keep_none"]),
