@@ -1009,7 +1009,7 @@ def test_nothing_is_opened_and_nothing_called_before_a_stream_is_asked() -> None
     ],
 )
 def test_what_cannot_be_is_refused_when_the_task_is_made(options: dict[str, Any], said: str) -> None:
-    with pytest.raises((TypeError, ValueError), match="^single_task: ") as raised:
+    with pytest.raises((TypeError, ValueError), match=r"^single_task: ") as raised:
         single_task(**options)
     assert said in str(raised.value)
 

@@ -34,7 +34,8 @@ class Rules(NamedTuple):
     handler: Handling | None
     keep_none: bool
     flatten: bool
-    batching: AsyncStage[Any, Any] | None = None
+    batching: Callable[..., AsyncStage[Any, Any]] | None = None
+    """What makes the batches of a run, with its `report` for a short tail."""
     apart: bool = False
     """The items of a batch that failed are tried once more, each alone."""
 
@@ -57,10 +58,12 @@ class Arrived(NamedTuple):
         return list(enumerate(self.item, self.place)) if self.is_batch else [(self.place, self.item)]
 
 
-def arriving(xs: Items[Any], rules: Rules, inputs: tuple[Given, ...], run: Run) -> Items[Any]:
+def arriving(
+    xs: Items[Any], rules: Rules, inputs: tuple[Given, ...], run: Run, failures: Failures
+) -> Items[Any]:
     """What the calls of a task are made with: `Arrived`, or the items as they are where nothing more is wanted."""
     if rules.batching is not None:
-        return _arriving(rules.batching.opening(xs, run), rules.name, True, inputs)
+        return _arriving(rules.batching(report=failures.drop).opening(xs, run), rules.name, True, inputs)
     return _arriving(xs, rules.name, False, inputs) if inputs or rules.handler is not None else xs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from inspect import signature
 from typing import (
     Any,
@@ -71,7 +72,7 @@ class Task(AsyncStage[A, B], Generic[A, B, More]):
         rules = self._rules
         failures = Dropped(rules)
         return side_by_side(
-            arriving(xs, rules, self._inputs, run),
+            arriving(xs, rules, self._inputs, run, failures),
             Work(self._fn, rules, run.limit, failures),
             stage=rules.name,
             failures=failures,
@@ -478,7 +479,7 @@ def batch_task(
     told = _told(
         "batch_task",
         ("fail", "skip_item", "skip_batch", "skip", "collect"),
-        abatch(most, min_size=least, max_wait=max_wait, report=report),
+        partial(abatch, most, min_size=least, max_wait=max_wait),
         min_size=least,
         max_size=max_size,
         max_wait=max_wait,
@@ -525,7 +526,11 @@ _DEFAULTS: Mapping[str, object] = {
 
 
 def _told(
-    where: str, policies: tuple[str, ...], batching: AsyncStage[Any, Any] | None = None, /, **options: Any
+    where: str,
+    policies: tuple[str, ...],
+    batching: Callable[..., AsyncStage[Any, Any]] | None = None,
+    /,
+    **options: Any,
 ) -> Callable[[Callable[..., Any]], Task[Any, Any, Any]]:
     """Check what a task was told, and make the decorator."""
     on_error = options["on_error"]
