@@ -174,9 +174,14 @@ async def play(
             assert max(got, default=0) - min(got, default=0) <= maxlen
 
 
-STEPS = st.tuples(
-    st.sampled_from(["read", "read", "read", "second", "second", "second", "cancel", "close", "drop"]),
-    st.integers(0, 2),
+PLACES = st.integers(0, 2)
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["read", "second", "cancel", "close", "drop"]), PLACES).map(
+        lambda step: [step]
+    ),
+    # In most of what is worth looking at, somebody gets on.
+    *[st.tuples(PLACES, st.integers(1, 4)).map(lambda drawn: [("read", drawn[0]), ("second", 0)] * drawn[1])]
+    * 2,
 )
 
 
@@ -195,7 +200,7 @@ STEPS = st.tuples(
     when_full=st.sampled_from(["wait", "raise", "drop_oldest"]),
     many=st.sampled_from([10**9, 0, 1, 2, 4]),
     fails=st.booleans(),
-    steps=st.lists(STEPS, max_size=40),
+    steps=st.lists(STEPS, max_size=20).map(lambda parts: [step for part in parts for step in part]),
 )
 def test_abroadcast_keeps_its_promises_in_whatever_order_it_is_used(
     n: int, maxlen: int, when_full: str, many: int, fails: bool, steps: list[tuple[str, int]]
@@ -302,7 +307,12 @@ def test_the_last_close_cancels_the_pull_and_waits_for_the_streams_own_cleanup()
         await left.aclose()
         told = [(clock(), await reader)]
         assert source.closed == 0
-        closers = [asyncio.create_task(branch.aclose()) for branch in (right, right, left)]
+        closers = []
+        for branch in (right, right, left):
+            # Who comes later waits as well, and disturbs nothing.
+            closers.append(asyncio.create_task(branch.aclose()))
+            await asyncio.sleep(0.5)
+        assert source.closed == 0
         await asyncio.wait(closers)
         assert source.closed == 1
         return [*told, clock()]
@@ -455,6 +465,17 @@ def test_a_branch_is_kept_by_whoever_waits_for_it() -> None:
         assert source.closed == 1
 
     run(main())
+
+
+def test_a_leader_goes_on_when_the_branch_that_held_it_back_is_dropped() -> None:
+    async def main() -> list[tuple[float, int]]:
+        leader, follower = abroadcast(Source(3)(), 2, maxlen=1)
+        reader = asyncio.create_task(schedule(leader))
+        await asyncio.sleep(5)
+        del follower
+        return await reader
+
+    assert run(main()) == [(1.0, 0), (6.0, 1), (7.0, 2)]
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.5], ids=["in the middle of a pull", "between two"])
