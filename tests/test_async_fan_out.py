@@ -200,7 +200,9 @@ STEPS = st.one_of(
     when_full=st.sampled_from(["wait", "wait", "raise", "drop_oldest"]),
     many=st.sampled_from([10**9, 0, 3, 6]),
     fails=st.booleans(),
-    steps=st.lists(STEPS, min_size=4, max_size=16).map(lambda parts: [step for part in parts for step in part]),
+    steps=st.lists(STEPS, min_size=4, max_size=16).map(
+        lambda parts: [step for part in parts for step in part]
+    ),
 )
 def test_abroadcast_keeps_its_promises_in_whatever_order_it_is_used(
     n: int, maxlen: int, when_full: str, many: int, fails: bool, steps: list[tuple[str, int]]
