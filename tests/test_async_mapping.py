@@ -97,10 +97,34 @@ def test_after_a_failure_no_call_is_begun(ordered: bool) -> None:
     run(read())
     assert calls.began == [0, 1]
 
-    slow_head = CallProbe(takes={0: 5.0, 1: 1.0}, fails={1})
+
+def test_nor_is_one_begun_while_the_failure_waits_behind_a_slow_head() -> None:
+    calls = CallProbe(takes={0: 5.0, 1: 1.0}, fails={1})
     with pytest.raises(Boom):
-        run(amap(slow_head, concurrency=2, max_ahead=9, ordered=ordered)(range(9)).collect())
-    assert slow_head.began == [0, 1]
+        run(amap(calls, concurrency=2, max_ahead=9)(range(9)).collect())
+    assert calls.began == [0, 1]
+
+    # This source is being asked for the third item when the second call fails.
+    slow = AsyncProbe(Probe(range(9)), takes=(0.0, 0.0, 2.0))
+    calls = CallProbe(takes={0: 5.0, 1: 1.0}, fails={1})
+    with pytest.raises(Boom):
+        run(amap(calls, concurrency=3)(slow()).collect())
+    assert (calls.began, slow.probe.pulls) == ([0, 1], 3)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_a_timeout_says_whose_it_is(concurrency: int) -> None:
+    async def gives_up(seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        raise TimeoutError("the server says so")
+
+    in_time = amap(gives_up, concurrency=concurrency, timeout=0.5)
+    with pytest.raises(TimeoutError) as late:
+        run(in_time([1.0]).collect())
+    assert str(late.value) == "amap(gives_up): no answer within 0.5 s"
+    with pytest.raises(TimeoutError) as told:
+        run(in_time([0.25]).collect())
+    assert str(told.value) == "the server says so"
 
 
 def test_of_two_failures_the_first_in_order_is_raised_and_the_other_looked_at() -> None:
@@ -455,6 +479,9 @@ def test_an_abandoned_stream_ends_with_the_loop(on_error: Any, held: bool, order
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context))
         stream = amap(calls, concurrency=3, ordered=ordered, on_error=on_error)(source())
         assert await anext(stream) == 0
+        # On a real loop, too, long enough for every place to be taken.
+        for _ in range(10):
+            await asyncio.sleep(0)
         if held:
             kept.append(stream)
 
