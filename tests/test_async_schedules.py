@@ -25,6 +25,7 @@ from funcpipe_rag.aio import (
     amap,
     amerge,
     amerge_sorted,
+    aprogress,
     arate_limit,
     aroundrobin,
     asource,
@@ -118,6 +119,7 @@ STAGES: dict[str, tuple[Callable[..., Any], Options]] = {
         lambda calls, **options: partial(split_and_zipped, **options),
         {"maxlen": st.integers(1, 2)},
     ),
+    "aprogress": (lambda calls: aprogress(), {}),
     "arate_limit": (lambda calls, rate: arate_limit(rate, 1), {"rate": st.sampled_from([1.0, 4.0])}),
     "athrottle": (lambda calls, gap: athrottle(gap), {"gap": st.sampled_from([0.25, 1.0])}),
     "atimeout": (lambda calls, seconds: atimeout(seconds), {"seconds": st.just(100.0)}),
@@ -416,7 +418,7 @@ def test_a_program_broken_off_anywhere_leaves_nothing_behind(about: str, data: s
 
 @pytest.mark.slow
 @ABOUT
-@settings(DRAWN, max_examples=20)
+@settings(DRAWN, max_examples=8)
 @given(data=st.data())
 def test_and_so_do_many_longer_ones(about: str, data: st.DataObject) -> None:
     every_way_of_breaking_off(data.draw(programs(about=about, most_items=5, most_stages=2)))
