@@ -195,28 +195,38 @@ def test_many_items_need_the_room_of_few(ordered: bool, concurrency: int) -> Non
     assert run(peak(50_000)) - run(peak(1000)) < 32 * 1024
 
 
-def test_behind_a_slow_head_no_more_than_was_said_is_kept() -> None:
-    calls = CallProbe(takes={0: 100.0})
-    kept: list[weakref.ref[Any]] = []
+@ORDERS
+def test_no_more_results_are_kept_than_was_said(ordered: bool) -> None:
+    made: list[weakref.ref[Any]] = []
+    most = 0
 
     class Item:
         pass
 
     def items() -> Iterator[Item]:
-        for _ in range(1000):
-            kept.append(weakref.ref(item := Item()))
+        for _ in range(200):
+            item = Item()
+            made.append(weakref.ref(item))
             yield item
+            del item
 
-    async def call(item: Item) -> Item:
-        return await calls(0) or item if len(kept) == 1 else item
+    async def first_is_slow(item: Item) -> Item:
+        nonlocal most
+        if item is made[0]():
+            await asyncio.sleep(100)
+        await asyncio.sleep(1)
+        most = max(most, sum(ref() is not None for ref in made))
+        return item
 
     async def read() -> None:
-        async for _ in amap(call, concurrency=4, max_ahead=20)(items()):
-            del _
-            # The one that is being made room for, and those ahead; the source has its own item in hand.
-            assert sum(ref() is not None for ref in kept) <= 22
+        async for item in amap(first_is_slow, concurrency=4, max_ahead=20, ordered=ordered)(items()):
+            del item
+            await asyncio.sleep(2)
 
     run(read())
+    assert len(made) == 200
+    # Those ahead, the one that is waited for, and the one that was given last.
+    assert most <= 22
 
 
 # What comes at a bad time.
