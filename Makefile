@@ -41,7 +41,7 @@ lint: $(VENV)/.ready ## run ruff, mypy --strict and the lessons' own lint
 bench: $(VENV)/.ready ## time the streams, sync and async, against their peers (in an environment of their own), and measure memory
 	@test -x .venv-peers/bin/python || $(BIN)/python -m venv .venv-peers
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check more-itertools toolz hypothesis \
-	    streamable aiostream conveyor-streaming pypeln
+	    streamable aiostream conveyor-streaming pypeln 'setuptools<81'
 	@PYTHONPATH=. .venv-peers/bin/python tests/benchmarks/bench_streams.py $(BENCH_ARGS)
 	@PYTHONPATH=. .venv-peers/bin/python tests/benchmarks/bench_async.py $(filter-out --memory,$(BENCH_ARGS))
 	@$(BIN)/python tests/benchmarks/bench_memory.py

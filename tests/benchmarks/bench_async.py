@@ -6,8 +6,8 @@ Each call is `await asyncio.sleep(0)`: what is left is what the machinery costs.
 peer's, in turns with it, best of several rounds: absolute times mean little, so none are compared. Ours goes through
 the public `amap`, and every peer through what its own pages show first. All are given the same list, the one source
 that each of them takes item by item; the rows that say so are given the same async generator. It needs streamable,
-aiostream, conveyor-streaming and pypeln; the rest is the standard library. A bar that is missed is told, and with
-`--strict` is the exit status.
+aiostream, conveyor-streaming and pypeln (which wants a setuptools older than 81); the rest is the standard library. A
+bar that is missed is told, and with `--strict` is the exit status.
 """
 
 from __future__ import annotations
