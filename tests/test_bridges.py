@@ -216,7 +216,7 @@ def test_an_error_of_yours_thrown_in_closes_as_well() -> None:
 
 
 def test_calls_that_run_ahead_go_on_between_items_and_are_cancelled_with_it() -> None:
-    calls = CallProbe(takes={number: 100.0 for number in range(3, 10)}, cleanup=2.0)
+    calls = CallProbe(takes=dict.fromkeys(range(3, 10), 100.0), cleanup=2.0)
     loops: list[VirtualTimeLoop] = []
 
     def virtual() -> VirtualTimeLoop:

@@ -78,7 +78,6 @@ NOT_FOR_LAWS = (
     *("Chunk", "ChunkWithoutEmbedding", "CleanDoc", "Quarantined", "RagEnv", "RawDoc"),
     *("Err", "Nothing", "Ok", "Option", "Result", "Some"),
     *("AsyncBranch", "AsyncPipeline", "AsyncSource", "AsyncStage", "AsyncStream"),
-    *("AsyncPipeline", "AsyncSource", "AsyncStage", "AsyncStream"),
     *(
         "CircuitBreakerHandler",
         "CollectingErrorHandler",

@@ -38,10 +38,10 @@ __all__ = [
     "athrottle",
     "atimeout",
     "azip",
+    "batch_task",
     "collect",
     "from_sync",
-    "to_sync",
-    "batch_task",
     "get_current_context",
     "single_task",
+    "to_sync",
 ]
