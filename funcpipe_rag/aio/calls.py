@@ -210,7 +210,8 @@ class _Crew:
         self.failure: BaseException | None = None
         self.idle: deque[asyncio.Future[None]] = deque()
         """Workers that wait for a place, or for their turn to pull."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        # A dict keeps them in the order in which they began, and that is the order in which they are cancelled.
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self._wanted: asyncio.Future[None] | None = None
         self._pulling = self._closing = self._waking = False
         self._coming = self._count = 0
@@ -247,7 +248,7 @@ class _Crew:
             name = f"{self._name}, worker {len(self._tasks) + 1}"
             worker = begin(self._work(), name=name, context=self._context.copy())
             worker.add_done_callback(self._gone)
-            self._tasks.add(worker)
+            self._tasks[worker] = None
 
     async def next_done(self) -> None:
         """Wait until the next result is there, or the end."""
@@ -332,7 +333,8 @@ class _Crew:
                 self._tell()
             if _differs(base):
                 # The call has set a context variable, which is its own affair: a fresh worker goes on.
-                self._tasks.discard(asyncio.current_task())
+                if (worker := asyncio.current_task()) is not None:
+                    self._tasks.pop(worker, None)
                 self.wake()
                 return
             if self.held >= places:

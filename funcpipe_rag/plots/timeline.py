@@ -329,7 +329,8 @@ def _round_times(until: float) -> list[float]:
     >>> _round_times(2.0)
     [0.0, 0.5, 1.0, 1.5, 2.0]
     """
-    if until <= 0:
+    if until < 1e-9:
+        # Shorter than the clock's tick, and too short to be divided.
         return [0.0]
     power = 10.0 ** floor(log10(until))
     step = next(
