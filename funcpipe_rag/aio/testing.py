@@ -156,9 +156,11 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """
     try:
         asyncio.get_running_loop()
+        how = _run_in_a_thread
     except RuntimeError:
-        return _run(main, VirtualTimeLoop())
-    return _run_in_a_thread(main, VirtualTimeLoop())
+        how = _run
+    # Outside the except: in there, an error would lose its own context to "no running event loop".
+    return how(main, VirtualTimeLoop())
 
 
 async def schedule(xs: AsyncIterable[T]) -> list[tuple[float, T]]:
