@@ -31,6 +31,9 @@ TAUGHT = (
     "make_rate_limit",
     "make_tap",
     "make_sampler_stable",
+    "single_task",
+    "batch_task",
+    "get_current_context",
 )
 
 

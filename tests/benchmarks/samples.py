@@ -32,8 +32,11 @@ from funcpipe_rag.aio import (
     athrottle,
     atimeout,
     azip,
+    batch_task,
     collect,
     from_sync,
+    get_current_context,
+    single_task,
     to_sync,
 )
 from funcpipe_rag.streams import (
@@ -347,6 +350,9 @@ SAMPLES: dict[str, Sample] = {
         beside=_timed_against_a_generator,
     ),
     "from_sync": _async(from_sync),
+    "batch_task": _async(batch_task(max_size=100)(max)),
+    "get_current_context": _async(single_task(lambda x: (get_current_context(), x))),
+    "single_task": _async(single_task(abs)),
     "to_sync": Sample(lambda n, _: lambda: to_sync(range(n)), beside=_timed_against_a_generator),
 }
 
