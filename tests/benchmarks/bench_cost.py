@@ -37,7 +37,7 @@ what the docstrings say. `make costs` writes this page anew.
 
 Here 1 is what an async generator takes, `async for` and all, that gives `abs` of the same items one after the other. It is
 several times what `map` takes, and next to nothing beside the shortest wait for a network. `amap` was run with sixteen calls at a
-time, `abuffer` and `abroadcast` with room for sixteen items.
+time, `abuffer` and `abroadcast` with room for sixteen items, `get_current_context` in a `single_task`.
 
 {aio}"""
 TABLE = """\
