@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from math import inf, ulp
+from math import inf
 from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 
 from funcpipe_rag.streams.arguments import a_function, a_number, a_whole_number
@@ -241,13 +241,15 @@ def _time_of(where: str, clock: Clock | None, sleeper: Sleeper) -> dict[str, obj
     return options if sleeper is asyncio.sleep else {**options, "sleeper": sleeper}
 
 
+_NEAR = 1e-9
+"""A loop takes a timer for due when it is as near as this; to sleep for less need not move its clock."""
+
+
 async def _waited(where: str, due: float, clock: Clock, sleeper: Sleeper) -> float:
     """What the clock shows once it has come to `due`."""
     now = clock()
     idle = 0
-    # A loop takes a timer for due when it is as near as this; to sleep for less does not move its clock.
-    near = max(1e-9, 2 * ulp(now))
-    while now < due - near:
+    while now < due - _NEAR:
         await sleeper(due - now)
         before, now = now, clock()
         # A coarse clock may stand still for a few short sleeps.
