@@ -57,6 +57,18 @@ def mapped(seed: int, concurrency: int, max_ahead: int | None, ordered: bool, en
     return [came, calls.began, sorted(calls.cancelled)]
 
 
+def eager(concurrency: int, max_ahead: int, ordered: bool) -> list[Any]:
+    """When results came, and how many calls were in flight at most, where tasks begin at once (from 3.12 on)."""
+    calls = CallProbe(takes={item: 1 + item * 7 % 5 / 2 for item in range(30)})
+
+    async def read() -> list[float]:
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", None))
+        stream = amap(calls, concurrency=concurrency, max_ahead=max_ahead, ordered=ordered)(range(30))
+        return [at for at, _ in await schedule(stream)]
+
+    return [run(read()), calls.most]
+
+
 def joined(name: str) -> list[Any]:
     """The schedule of several streams that become one, or of one that becomes several."""
 
@@ -87,6 +99,9 @@ def everything() -> dict[str, Any]:
     return {
         "doctests": doctests(),
         "mapped": {" ".join(map(str, how)): mapped(*how) for how in runs},
+        "eager": {
+            " ".join(map(str, how)): eager(*how) for how in product((1, 2, 3), (0, 1, 10), (True, False))
+        },
         "joined": {
             name: joined(name)
             for name in ("amerge", "aroundrobin", "azip", "abatch", "abuffer", "abroadcast")

@@ -45,6 +45,7 @@ def test_the_doctests_and_schedules_come_out_in_a_process_of_their_own(here: dic
     assert {name: failed for name, (_, failed) in here["doctests"].items() if failed} == {}
     endings = {how.rpartition(" ")[2]: came for how, (came, _, _) in here["mapped"].items()}
     assert endings["fails"][-2][1] == "Boom('the call with 7 failed')"
+    assert {how: most for how, (_, most) in here["eager"].items() if most > int(how[0])} == {}
     # Nothing in flight, the source closed once, however it ended.
     assert {tuple(came[-1][1:]) for came, _, _ in here["mapped"].values()} == {(0, 1)}
 

@@ -179,7 +179,7 @@ class _Crew:
             "_create_future",
             "_go_on",
         ),
-        *("_in_order", "_name", "_places", "_pull", "_pulling", "_tasks", "_waking", "_wanted"),
+        *("_in_order", "_name", "_places", "_pull", "_pulling", "_tasks", "_waking", "_wanted", "_workers"),
         *("ended", "failure", "held", "idle", "taken"),
     )
 
@@ -214,8 +214,8 @@ class _Crew:
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._wanted: asyncio.Future[None] | None = None
         self._pulling = self._closing = self._waking = False
-        self._coming = self._count = 0
-        """Workers on their way to look for a place, and items so far."""
+        self._coming = self._count = self._workers = 0
+        """Workers on their way to look for a place, items so far, and workers."""
 
     def leave(self) -> None:
         """A result is handed on, and its place is free.
@@ -242,13 +242,16 @@ class _Crew:
             if self._at_hand is None:
                 # Only one can ask the input, and wakes the next when it has answered.
                 return
-        if len(self._tasks) < self._concurrency and self.held + self._coming < self._places:
-            # One at a time, for there may not be an item for each.
+        if self._workers < self._concurrency and self.held + self._coming < self._places:
+            # One at a time, for there may not be an item for each. Counted first: it may begin to work, and come back
+            # here, before the task is handed over (asyncio.eager_task_factory).
             self._coming += 1
-            name = f"{self._name}, worker {len(self._tasks) + 1}"
+            self._workers += 1
+            name = f"{self._name}, worker {self._workers}"
             worker = begin(self._work(), name=name, context=self._context.copy())
             worker.add_done_callback(self._gone)
-            self._tasks[worker] = None
+            if not worker.done():
+                self._tasks[worker] = None
 
     async def next_done(self) -> None:
         """Wait until the next result is there, or the end."""
@@ -273,6 +276,7 @@ class _Crew:
 
     def _gone(self, worker: asyncio.Task[None]) -> None:
         """Somebody else may have cancelled it, and the reader must not wait for it then."""
+        self._tasks.pop(worker, None)
         if worker.cancelled() and not self._closing:
             self._end(asyncio.CancelledError())
 
@@ -333,8 +337,7 @@ class _Crew:
                 self._tell()
             if _differs(base):
                 # The call has set a context variable, which is its own affair: a fresh worker goes on.
-                if (worker := asyncio.current_task()) is not None:
-                    self._tasks.pop(worker, None)
+                self._workers -= 1
                 self.wake()
                 return
             if self.held >= places:
@@ -363,7 +366,7 @@ class _Crew:
     async def aclose(self) -> None:
         """Cancel what runs, and wait for it."""
         self._closing = self.ended = True
-        await stop(self._tasks)
+        await stop(tuple(self._tasks))
 
 
 def _go_on(waiting: asyncio.Future[None]) -> None:
