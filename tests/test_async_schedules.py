@@ -418,7 +418,7 @@ def test_a_program_broken_off_anywhere_leaves_nothing_behind(about: str, data: s
 
 @pytest.mark.slow
 @ABOUT
-@settings(DRAWN, max_examples=8)
+@settings(DRAWN, max_examples=20)
 @given(data=st.data())
 def test_and_so_do_many_longer_ones(about: str, data: st.DataObject) -> None:
     every_way_of_breaking_off(data.draw(programs(about=about, most_items=5, most_stages=2)))
