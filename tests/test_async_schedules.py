@@ -32,6 +32,8 @@ from funcpipe_rag.aio import (
     athrottle,
     atimeout,
     azip,
+    batch_task,
+    single_task,
 )
 from funcpipe_rag.aio.probe import AsyncProbe
 from funcpipe_rag.aio.testing import run
@@ -122,6 +124,18 @@ STAGES: dict[str, tuple[Callable[..., Any], Options]] = {
     "aprogress": (lambda calls: aprogress(), {}),
     "arate_limit": (lambda calls, rate: arate_limit(rate, 1), {"rate": st.sampled_from([1.0, 4.0])}),
     "athrottle": (lambda calls, gap: athrottle(gap), {"gap": st.sampled_from([0.25, 1.0])}),
+    "batch_task": (
+        lambda calls, **options: batch_task(calls, **options),
+        {
+            "max_size": st.integers(1, 3),
+            "max_wait": st.sampled_from([None, 0.75]),
+            "concurrency_limit": st.integers(1, 3),
+        },
+    ),
+    "single_task": (
+        lambda calls, **options: single_task(calls, **options),
+        {"concurrency_limit": st.integers(1, 3), "timeout": st.sampled_from([None, 50.0])},
+    ),
     "atimeout": (lambda calls, seconds: atimeout(seconds), {"seconds": st.just(100.0)}),
 }
 """A line a stage: how it is made of the calls and its options, and what these may be."""
