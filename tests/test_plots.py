@@ -651,6 +651,33 @@ def test_the_same_number_from_two_calls_is_two_results() -> None:
     ]  # fmt: skip
 
 
+def test_a_number_that_a_stage_gave_is_not_handed_on_by_its_own_next_call() -> None:
+    async def half(n: int) -> int:
+        await asyncio.sleep(2 if n == 4 else 0)
+        return n // 2
+
+    log = AsyncLog()
+
+    async def read() -> None:
+        async for _ in log.seen(amap(log.calls(half), concurrency=2, max_ahead=2)([4, 2, 1])):
+            pass
+
+    run(read())
+    # The call with 1 begins while the 1 that came of 2 waits for the slow one.
+    assert [call[1:5] for call in Timeline(log).calls] == [(4, 0, 2, 2), (2, 0, 0, 2), (1, 0, 0, 2)]
+
+
+def test_what_is_hatched_stays_in_its_frame() -> None:
+    hatched = parsed(ordered()).findall(f"{SVG}g/{SVG}path[@d]")
+    frames = parsed(ordered()).findall(f"{SVG}g/{SVG}rect[@fill='none']")
+    lines = [path.get("d", "") for path in hatched if path.get("d", "").count("M") > 2]
+    assert len(lines) == len(frames) == 3  # two results that wait, and the key
+    for drawn, frame in zip(lines, frames, strict=True):
+        x, y, width, height = (int(frame.get(name, 0)) for name in ("x", "y", "width", "height"))
+        points = re.findall(r"(-?\d+) (-?\d+)", drawn)
+        assert points and all(x <= int(h) <= x + width and y <= int(v) <= y + height for h, v in points)
+
+
 @st.composite
 def timed(draw: st.DrawFn) -> Log:
     """A log as it might be: what is opened may be with an item, time goes on, and nothing else is sure."""
