@@ -263,4 +263,14 @@ TWINS = (
         frozenset({"compares_with_the_last_one", "puts_them_into_a_set"}),
         "One remembers too little, the other remembers all and forgets the order.",
     ),
+    Twins(
+        ("abuffer",),
+        frozenset({"ends_with_the_task", "one_queue_for_all_streams"}),
+        "Both begin a task over a queue without a limit; one loses the end of a stream, the other mixes two.",
+    ),
+    Twins(
+        ("abuffer",),
+        frozenset({"fills_only_when_asked", "one_more_in_hand", "reads_blocks"}),
+        "What is ready too late and what is asked for too early show in the same two places, whichever way it is wrong.",
+    ),
 )
