@@ -264,6 +264,11 @@ TWINS = (
         "One remembers too little, the other remembers all and forgets the order.",
     ),
     Twins(
+        ("amerge",),
+        frozenset({"a_task_for_each_answer", "first_source_first"}),
+        "Both begin a task for every pull and pass somebody over: one by the order of a list, the other by that of a set.",
+    ),
+    Twins(
         ("abuffer",),
         frozenset({"ends_with_the_task", "one_queue_for_all_streams"}),
         "Both begin a task over a queue without a limit; one loses the end of a stream, the other mixes two.",
