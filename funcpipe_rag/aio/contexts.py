@@ -119,7 +119,7 @@ def joined(*several: Settings) -> Settings:
         data = {**together.get("data", {}), **settings.get("data", {})}
         together |= settings
         if data:
-            together["data"] = _own(data)
+            together["data"] = data
     return MappingProxyType(together)
 
 
