@@ -143,7 +143,11 @@ def run(
 
 
 def attempt(law: Law, impl: Callable[..., Any], inputs: Mapping[str, Any], world: World) -> Verdict:
-    """Check `impl` on one input."""
+    """Check `impl` on one input; ValueError for a law about async code in a world that is another process."""
+    if law.is_async and type(world) is not LocalWorld:
+        raise ValueError(
+            f"{law.id} is about async code, which is judged in this process alone, not in a child"
+        )
     verdict = _attempt(law, impl, inputs, world)
     return replace(
         verdict, came=_plainly(world.shown(verdict.came)), expected=_plainly(world.shown(verdict.expected))
@@ -185,10 +189,6 @@ def _checked(law: Law, world: World, impl: Callable[..., Any], inputs: Mapping[s
     if not law.is_async:
         law.check(world, impl, **inputs)
         return
-    if type(world) is not LocalWorld:
-        raise ValueError(
-            f"{law.id} is about async code, which is judged in this process alone, not in a child"
-        )
     try:
         run_in_virtual_time(law.check(world, impl, **inputs))
     except Deadlock as deadlock:
