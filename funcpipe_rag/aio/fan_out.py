@@ -46,10 +46,10 @@ def abroadcast(
     >>> async def one_after_the_other():
     ...     left, right = abroadcast("abc", 2, maxlen=1)
     ...     return await left.collect(), await right.collect()
-    >>> run(one_after_the_other())  # doctest: +ELLIPSIS
+    >>> run(one_after_the_other())
     Traceback (most recent call last):
     ...
-    funcpipe_rag.aio.testing.Deadlock: every task waits, and nothing will wake one: task 'Task-...', task 'abroadcast'
+    funcpipe_rag.aio.testing.Deadlock: every task waits, and nothing will wake one: task 'abroadcast', task 'one_after_the_other'
 
     With `when_full="raise"` the pull that would drift further is refused before the stream is touched, so nothing is
     lost: let the slower branch catch up, and go on. With `"drop_oldest"` nobody waits, and the slower branch loses

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import selectors
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterator, Mapping
@@ -198,7 +199,7 @@ def _run(main: Coroutine[Any, Any, T], loop: VirtualTimeLoop) -> T:
         result = runner.run(main)
         # A task that failed and was forgotten says so when it is collected.
         gc.collect()
-        left = [f"task {task.get_name()!r} goes on" for task in asyncio.all_tasks(loop)]
+        left = [f"task {_called(task)!r} goes on" for task in asyncio.all_tasks(loop)]
         left += [f"async generator {name!r} is open" for name in _open_generators(loop)]
     left += logged
     if left:
@@ -261,5 +262,13 @@ def _open_generators(loop: asyncio.AbstractEventLoop) -> list[str]:
 
 
 def _told(loop: asyncio.AbstractEventLoop) -> str:
-    waiting = sorted(task.get_name() for task in asyncio.all_tasks(loop))
+    waiting = sorted(map(_called, asyncio.all_tasks(loop)))
     return ", ".join(f"task {name!r}" for name in waiting) or "there is no task"
+
+
+def _called(task: asyncio.Task[Any]) -> str:
+    """The name that somebody gave it, or that of its coroutine: asyncio's own only counts."""
+    name = task.get_name()
+    if not re.fullmatch(r"Task-\d+", name):
+        return name
+    return getattr(task.get_coro(), "__qualname__", name).rpartition("<locals>.")[2]

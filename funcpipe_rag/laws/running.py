@@ -189,8 +189,12 @@ def _checked(law: Law, world: World, impl: Callable[..., Any], inputs: Mapping[s
     if not law.is_async:
         law.check(world, impl, **inputs)
         return
+
+    async def the_law() -> None:
+        await law.check(world, impl, **inputs)
+
     try:
-        run_in_virtual_time(law.check(world, impl, **inputs))
+        run_in_virtual_time(the_law())
     except Deadlock as deadlock:
         hint = "Who would have to act first, and what is that one waiting for?"
         raise Broken(str(deadlock), "an item, an error or the end", hint) from None
