@@ -196,7 +196,8 @@ def _warn_the_reader(text: str) -> None:
     """A RuntimeWarning at the line that reads the stream, which is the first one outside the stream rooms."""
     level, frame = 1, sys._getframe()
     here = __name__.partition(".")[0]
-    rooms = (f"{here}.streams", f"{here}.aio")
+    # A call that runs ahead has no reader above it, only the loop: behind that is the line that runs the program.
+    rooms = (f"{here}.streams", f"{here}.aio", "asyncio.")
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(rooms):
         level, frame = level + 1, frame.f_back
     warn(text, RuntimeWarning, stacklevel=level)
