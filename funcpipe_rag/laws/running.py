@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 import signal
@@ -198,6 +199,9 @@ def _checked(law: Law, world: World, impl: Callable[..., Any], inputs: Mapping[s
     except Deadlock as deadlock:
         hint = "Who would have to act first, and what is that one waiting for?"
         raise Broken(str(deadlock), "an item, an error or the end", hint) from None
+    except asyncio.CancelledError:
+        hint = "Whose task does it run in when it yields, and what is still open around the yield?"
+        raise Broken("it cancelled its reader", "nothing that its reader did not ask for", hint) from None
     except LeftBehind as left:
         hint = "Who begins it, and who sees to it that it has ended before the stream is left?"
         raise Broken(str(left), "nothing left behind", hint) from None
