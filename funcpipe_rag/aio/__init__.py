@@ -7,7 +7,6 @@ from .fan_in import achain, amerge, amerge_sorted, aroundrobin, azip
 from .fan_out import AsyncBranch, abroadcast
 from .mapping import amap
 from .pacing import arate_limit, athrottle, atimeout
-from .shim import abatch, abuffer, from_sync
 from .stages import AsyncPipeline, AsyncSource, AsyncStage, AsyncStream, asource
 from .taps import aprogress
 
