@@ -1,12 +1,13 @@
 """Streaming inference: five stages, one pipeline, and a trail of who handed on what."""
 
 from .answers import Answers, Conflict
-from .audit import AuditFile, AuditLog, Record, Trail, audited, read_audit
+from .audit import AuditFile, AuditLog, Record, StructlogAudit, Trail, audit_log, audited
 from .connections import Connection, Line, MemoryConnection
 from .driver import SCHEMAS, STAGES, SeamBroken, Service
 from .features import Features, FeatureStore, MissingSignal, NoFeatures, SQLiteFeatures, UnknownEntity
 from .models import Batched, Classifier, IndexModel, NoSpecialist, Specialists
 from .policies import Policy, Shed
+from .replay import Gap, Passage, Replayed, Step, read_audit, replay
 from .requests import BadRequest, Request, Response
 from .restarting import restarting
 from .stages import (
@@ -34,6 +35,7 @@ __all__ = [
     "Connection",
     "FeatureStore",
     "Features",
+    "Gap",
     "IndexModel",
     "Line",
     "MemoryConnection",
@@ -41,9 +43,11 @@ __all__ = [
     "ModelClient",
     "NoFeatures",
     "NoSpecialist",
+    "Passage",
     "Policy",
     "Prediction",
     "Record",
+    "Replayed",
     "Request",
     "Response",
     "SQLiteFeatures",
@@ -51,16 +55,20 @@ __all__ = [
     "Service",
     "Shed",
     "Specialists",
+    "Step",
     "StreamingModel",
+    "StructlogAudit",
     "Trail",
     "UnknownEntity",
     "Written",
+    "audit_log",
     "audited",
     "featurize",
     "infer",
     "parse_requests",
     "post_process",
     "read_audit",
+    "replay",
     "restarting",
     "write_responses",
 ]

@@ -106,6 +106,11 @@ class Service:
         if not hasattr(self.model, "predict") and self._policy("infer").concurrency > 1:
             raise ValueError("Service: a model that answers in parts is asked one request at a time")
 
+    def stage(self, name: str) -> Callable[..., AsyncIterable[Any]]:
+        """What is called for one of the five: its own function, or another in its place, and audited if that is wanted."""
+        stage = self.stages.get(name, STAGES[name])
+        return stage if self.audit is None else audited(stage, self.audit, name=name)
+
     def wire(self, connection: Connection) -> AsyncStream[Written]:
         """The five stages over a connection, not begun: what each answer that was sent was."""
         return AsyncStream(self._wired(connection))
@@ -113,8 +118,8 @@ class Service:
     async def run(self, connection: Connection) -> Counter[str]:
         """Answer every request of a connection; how many answers there were of each status."""
         count: Counter[str] = Counter()
-        async with self.wire(connection) as written:
-            async for one in written:
+        async with Owned() as owned:
+            async for one in owned.opened(self._wired(connection)):
                 if one.last:
                     count[one.status] += 1
         return count
@@ -131,11 +136,8 @@ class Service:
         async with Owned() as owned:
             owned.take(connection)
             for name in STAGES:
-                stage = self.stages.get(name, STAGES[name])
-                if self.audit is not None:
-                    stage = audited(stage, self.audit, name=name)
                 given, settings = needs[name]
-                stream = stage(stream, *given, **settings)
+                stream = self.stage(name)(stream, *given, **settings)
                 if self.check_schemas:
                     stream = _checked(stream, name)
                 if self.overlap and name != "write_responses":

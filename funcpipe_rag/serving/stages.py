@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from inspect import isawaitable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from funcpipe_rag.aio import amap
@@ -19,7 +18,7 @@ from funcpipe_rag.aio.ownership import Owned
 from .answers import Answers, Conflict
 from .connections import Connection, Line
 from .features import Features, FeatureStore, combined
-from .policies import DEFAULT, Policy, answer_for, guarded
+from .policies import DEFAULT, Policy, answer_for, answering, guarded, to_await
 from .requests import BadRequest, Request, Response
 
 MOST_BYTES = 1_000_000
@@ -109,13 +108,16 @@ async def featurize(
 ) -> AsyncGenerator[Features | Response, None]:
     """Join each request with what is stored for its entity and with its live signals. Demand: one pull an item."""
 
-    async def joined(request: Request) -> Features:
-        stored = features.stored(request.entity_id)
-        return combined(request, await stored if isawaitable(stored) else stored, features.signals)
+    names = features.signals
 
+    async def joined(request: Request) -> Features:
+        stored: Any = features.stored(request.entity_id)
+        return combined(request, await stored if to_await(stored) else stored, names)
+
+    call = answering("featurize", joined, policy)
     async with Owned() as owned:
-        async for item in owned.opened(_each(requests, Request, joined, policy, "featurize")):
-            yield item
+        async for item in owned.opened(_ahead(requests, Request, call, policy)):
+            yield await call(item) if isinstance(item, Request) else item
 
 
 async def infer(
@@ -135,12 +137,12 @@ async def infer(
             return
 
         async def predicted(item: Features) -> Prediction:
-            value = model.predict(item)
-            value = await value if isawaitable(value) else value
-            return Prediction(item.request_id, value, item.request)
+            value: Any = model.predict(item)
+            return Prediction(item.request_id, await value if to_await(value) else value, item.request)
 
-        async for item in owned.opened(_each(vectors, Features, predicted, policy, "infer")):
-            yield item
+        call = answering("infer", predicted, policy)
+        async for item in owned.opened(_ahead(vectors, Features, call, policy)):
+            yield await call(item) if isinstance(item, Features) else item
 
 
 async def post_process(
@@ -152,13 +154,14 @@ async def post_process(
     """Make answers of predictions. Demand: one pull an item."""
 
     async def answered(said: Prediction) -> Response:
-        value = post(said)
-        value = await value if isawaitable(value) else value
+        value: Any = post(said)
+        value = await value if to_await(value) else value
         return Response(said.request_id, value, part=said.part, last=said.last)
 
+    call = answering("post_process", answered, policy)
     async with Owned() as owned:
-        async for item in owned.opened(_each(predictions, Prediction, answered, policy, "post_process")):
-            yield item
+        async for item in owned.opened(_ahead(predictions, Prediction, call, policy)):
+            yield await call(item) if isinstance(item, Prediction) else item
 
 
 async def write_responses(
@@ -173,21 +176,17 @@ async def write_responses(
             yield Written(response.request_id, response.status, response.last)
 
 
-def _each(
-    items: AsyncIterable[Any], kind: type[Any], one: Callable[[Any], Any], policy: Policy, where: str
-) -> AsyncIterator[Any]:
-    """`one` of every item of this kind, under the policy; what fails becomes its answer, and answers pass."""
-    call = guarded(where, one, policy)
+def _ahead(
+    items: AsyncIterable[Any], kind: type[Any], call: Callable[[Any], Awaitable[Any]], policy: Policy
+) -> AsyncIterable[Any]:
+    """The items themselves, for a stage that calls one at a time; for one that runs ahead, what the calls gave."""
+    if policy.concurrency == 1:
+        return items
 
-    async def answered(item: Any) -> Any:
-        if not isinstance(item, kind):
-            return item
-        try:
-            return await call(item)
-        except Exception as error:
-            return answer_for(item.request_id, where, error)
+    async def called(item: Any) -> Any:
+        return await call(item) if isinstance(item, kind) else item
 
-    return amap(answered, concurrency=policy.concurrency)(items)
+    return amap(called, concurrency=policy.concurrency)(items)
 
 
 async def _in_parts(
