@@ -74,12 +74,13 @@ class Service:
     [4]
 
     It is pure pull: a request goes through all five stages before the next is read. `overlap=True` buffers one item
-    at each seam, so that every stage has a request in its hands: the throughput of the slowest stage in place of the
+    at each seam, so that every stage may have a request in its hands: the throughput of the slowest stage in place of the
     sum. `check_schemas=True` looks at every item at every seam. `stages` puts another in the place of one of the
     five, `policies` says what each puts up with, `audit` writes each item down at each stage, and `answers` keeps what
     was answered.
 
-    Class: external. Demand: one request; with `overlap`, at most two a stage. Memory: the same. Closing: closes every
+    Class: external. Demand: one request; with `overlap` one a stage, in its hands or ready behind it, so
+    five. Memory: the same, and as many as a policy's concurrency says. Closing: closes every
     stage and the connection. Errors: what fails for one request is that request's answer; SeamBroken; those of
     the connection.
     """
@@ -137,12 +138,13 @@ class Service:
             owned.take(connection)
             for name in STAGES:
                 given, settings = needs[name]
-                stream = self.stage(name)(stream, *given, **settings)
+                # Each is owned here too: what is put in the place of a stage need not close what it reads.
+                stream = owned.take(self.stage(name)(stream, *given, **settings))
                 if self.check_schemas:
-                    stream = _checked(stream, name)
+                    stream = owned.take(_checked(stream, name))
                 if self.overlap and name != "write_responses":
-                    stream = abuffer(1)(stream)
-            async for written in owned.opened(stream):
+                    stream = owned.take(abuffer(1)(stream))
+            async for written in stream:
                 yield written
 
     def _policy(self, name: str) -> Policy:
