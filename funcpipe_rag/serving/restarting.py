@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-from funcpipe_rag.aio.ownership import Owned
+from funcpipe_rag.aio.ownership import Owned, stop
 from funcpipe_rag.streams.arguments import a_whole_number
 
 from .policies import answer_for
@@ -37,9 +39,13 @@ def restarting(
     >>> run(go())
     [('r1', ''), ('r2', 'weak failed (OSError)'), ('r3', '')]
 
-    A stage that fails `in_a_row` times without giving anything is beyond that: its error is raised. Class: as the
-    stage. Demand: that of the stage. Memory: the requests it has taken and not given. Closing: closes the input,
-    which the stage itself only borrows. Errors: those of the input; the stage's last one.
+    A stage that fails `in_a_row` times without giving anything is beyond that: its error is raised. Of several that it
+    had in its hands nobody knows which one it was, so each gets a stage to itself, and only those that fail alone have
+    had a try. An answer that broke off behind its first part ends with an error: a second try could say something else.
+
+    Class: as the stage. Demand: that of the stage; the question to the input that a stage has on its way when it fails
+    goes on, and the next stage has its answer. Memory: the requests it has taken and not given. Closing: closes the
+    input, which the stage itself only borrows. Errors: those of the input; the stage's last one.
     """
     a_whole_number("restarting", "tries", tries, least=1)
     a_whole_number("restarting", "in_a_row", in_a_row, least=1)
@@ -49,21 +55,25 @@ def restarting(
     async def restarted(items: AsyncIterable[Any], *given: Any, **settings: Any) -> AsyncGenerator[Any, None]:
         failures = 0
         async with Owned() as owned:
-            lent = _Lent(owned.opened(items))
+            hands = owned.take(_Hands(owned.opened(items)))
             while True:
                 try:
                     async with Owned() as these:
-                        async for item in these.opened(stage(lent, *given, **settings)):
+                        async for item in these.opened(stage(hands.lent(), *given, **settings)):
                             failures = 0
-                            lent.given(item)
+                            hands.gave(item)
                             yield item
-                    return
+                    if not hands.alone:
+                        return
+                    continue
                 except Exception as error:
                     failures += 1
-                    if lent.failed is error or failures == in_a_row:
+                    if hands.failed or failures == in_a_row:
                         raise
-                    hopeless = lent.again(tries)
-                    answers = [answer_for(request_id, called, error) for request_id in hopeless]
+                    answers = [
+                        replace(answer_for(one.item.request_id, called, error), part=one.parts)
+                        for one in hands.died(tries)
+                    ]
                 for answer in answers:
                     failures = 0
                     yield answer
@@ -71,44 +81,99 @@ def restarting(
     return restarted
 
 
+class _Taken:
+    """A request that the stage has taken and not given: how often it killed it, and how many parts were given."""
+
+    __slots__ = ("item", "parts", "tries")
+
+    def __init__(self, item: Any) -> None:
+        self.item = item
+        self.tries = self.parts = 0
+
+
 class _Lent(AsyncIterator[Any]):
-    """An input that a stage may read and may not close; it remembers what the stage has in its hands."""
+    """The input as one stage sees it: without an end of its own to be closed."""
+
+    def __init__(self, hands: _Hands) -> None:
+        self._hands = hands
+
+    def __anext__(self) -> Any:
+        return self._hands.take()
+
+
+class _Hands:
+    """An input that one stage after the other may read, and none may close; it knows what each has in its hands."""
 
     def __init__(self, it: AsyncIterator[Any]) -> None:
         self._it = it
-        self._again: deque[Any] = deque()
-        self._out: dict[str | None, list[Any]] = {}
-        self.failed: BaseException | None = None
+        self._pull: asyncio.Task[Any] | None = None
+        self._out: list[_Taken] = []
+        self._begun = False
+        self._again: deque[_Taken] = deque()
+        """What the stage that died had in its hands, for the next one."""
+        self.alone = False
+        """Whether the stage reads no more than one request, because one of several was the bad one."""
+        self.failed = False
+        """The input itself has failed, and no new stage would help."""
 
-    async def __anext__(self) -> Any:
-        if self._again:
-            item = self._again.popleft()
-        else:
-            try:
-                item = await anext(self._it)
-            except StopAsyncIteration:
-                raise
-            except BaseException as error:
-                # The input's own failure: no new stage would help.
-                self.failed = error
-                raise
-            self._out.setdefault(item.request_id, [item, 0])
+    def lent(self) -> AsyncIterator[Any]:
+        """What the next stage reads; it may not close it."""
+        self._out.clear()
+        self._begun = False
+        self.alone = self.alone and bool(self._again)
+        return _Lent(self)
+
+    async def take(self) -> Any:
+        """The next request."""
+        if self.alone and self._begun:
+            raise StopAsyncIteration
+        self._begun = True
+        one = self._again.popleft() if self._again else _Taken(await self._pulled())
+        self._out.append(one)
+        return one.item
+
+    async def _pulled(self) -> Any:
+        # In a task: a stage that dies cancels what it waits for, and an input that is cancelled is at its end.
+        if self._pull is None:
+            self._pull = asyncio.create_task(_next(self._it), name="a restarting stage's input")
+        await asyncio.wait([self._pull])
+        pull, self._pull = self._pull, None
+        if pull.cancelled() or pull.exception() is not None:
+            self.failed = True
+        item = pull.result()
+        if item is _END:
+            raise StopAsyncIteration
         return item
 
-    def given(self, item: Any) -> None:
+    def gave(self, item: Any) -> None:
         """The stage has given this: its request is through, unless more parts are to come."""
-        if getattr(item, "last", True):
-            self._out.pop(item.request_id, None)
+        for place, one in enumerate(self._out):
+            if one.item.request_id == item.request_id:
+                one.parts += 1
+                if getattr(item, "last", True):
+                    del self._out[place]
+                return
 
-    def again(self, tries: int) -> list[str | None]:
-        """Give what is out once more; the ids of what has had its tries."""
-        hopeless = []
-        self._again.clear()
-        for request_id, out in list(self._out.items()):
-            out[1] += 1
-            if out[1] < tries:
-                self._again.append(out[0])
-            else:
-                hopeless.append(request_id)
-                del self._out[request_id]
+    def died(self, tries: int) -> list[_Taken]:
+        """What the stage had in its hands is for the next one; those that must be answered for."""
+        lost, self._out = self._out, []
+        if len(lost) == 1:
+            lost[0].tries += 1
+        else:
+            self.alone = self.alone or bool(lost)
+        hopeless = [one for one in lost if one.parts or one.tries >= tries]
+        self._again.extendleft(reversed([one for one in lost if one not in hopeless]))
         return hopeless
+
+    async def aclose(self) -> None:
+        """End the question that is on its way."""
+        if self._pull is not None:
+            await stop([self._pull])
+
+
+async def _next(it: AsyncIterator[Any]) -> Any:
+    # A task cannot end with StopAsyncIteration.
+    return await anext(it, _END)
+
+
+_END: Any = object()
