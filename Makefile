@@ -11,10 +11,10 @@ LESSON ?= $(firstword $(sort $(wildcard notebooks/*/*.ipynb)))
 ALLOW_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test demo check-all lint bench bench-rag costs build lock setup clean
+.PHONY: help lab test demo check-all lint bench bench-rag bench-serving costs build lock setup clean
 
 help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 lab: $(VENV)/.ready ## open JupyterLab at the first lesson
 	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" $(ALLOW_ROOT) $(LAB_ARGS) $(LESSON)
@@ -51,6 +51,9 @@ bench-rag: $(VENV)/.ready ## time the RAG builder against its peers, which go in
 	@.venv-rag-peers/bin/python -m pip install --quiet --disable-pip-version-check langchain-core langchain-text-splitters \
 	    langchain-classic greenlet chonkie llama-index-core haystack-ai llm lancedb tantivy bm25s PyStemmer typer rich
 	@PYTHONPATH=. .venv-rag-peers/bin/python tests/benchmarks/bench_rag.py $(BENCH_ARGS)
+
+bench-serving: $(VENV)/.ready ## time the serving pipeline against bare generators, its audit, and many calls as one
+	@$(BIN)/python tests/benchmarks/bench_serving.py $(BENCH_ARGS)
 
 costs: $(VENV)/.ready ## write tests/benchmarks/COSTS.md anew: what each function costs
 	@$(BIN)/python tests/benchmarks/bench_cost.py --write $(COST_ARGS)

@@ -362,7 +362,7 @@ class StructlogAudit:
             stage=stage,
             seq=seq,
             request_id=request_id,
-            t=round(time(), 6),
+            t=time(),
             duration=round(ended - began, 6),
             **parts,
         )

@@ -131,7 +131,7 @@ def jobs(folder: str, store: SQLiteFeatures, model: Any) -> Iterable[Job]:
 
     yield Job("audit off", served, 1.1)
     yield Job("audit on, in batches", lambda connection: audited(connection, AuditFile), 1.5)
-    yield Job("audit on, structlog", lambda connection: audited(connection, StructlogAudit))
+    yield Job("audit on, structlog", lambda connection: audited(connection, StructlogAudit), 1.5)
     yield Job("check_schemas", lambda connection: served(connection, check_schemas=True))
     limits = {"infer": Policy(timeout=1.0, breaker_failures=5)}
     yield Job("a timeout and a breaker", lambda connection: served(connection, policies=limits))
