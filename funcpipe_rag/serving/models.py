@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from inspect import isawaitable
 from typing import Any, Protocol
 
 from funcpipe_rag.aio import abatch, amap, from_sync
@@ -14,7 +13,7 @@ from funcpipe_rag.rag import Index, gen_answers
 from funcpipe_rag.streams.arguments import a_number, a_whole_number
 
 from .features import Features
-from .policies import Shed
+from .policies import Shed, to_await
 from .stages import ModelClient
 
 
@@ -119,8 +118,9 @@ def _plain(value: Any) -> Any:
 class Batched:
     """Calls that come close together, as one call: for a model whose calls cost the same for one request as for many.
 
-    A batch leaves when it has `max_size` requests or when its oldest has waited `max_wait` seconds. At most `waiting`
-    requests wait; beyond that they are shed. Use it with `async with`, on one loop.
+    A batch leaves when it has `max_size` requests or when its oldest has waited `max_wait` seconds, and no more than
+    `concurrency` calls are on their way. At most `waiting` requests are without an answer; beyond that they are shed.
+    Use it with `async with`, on one loop.
 
     >>> from funcpipe_rag.aio.testing import run
     >>> from funcpipe_rag.serving.features import combined
@@ -137,9 +137,9 @@ class Batched:
     >>> run(five()), sizes
     (['r0', 'r1', 'r2', 'r3', 'r4'], [3, 2])
 
-    Class: clocked. Memory: `waiting` requests and their answers. Closing: calls in flight are cancelled and awaited, and
-    so is whoever waits for them. Errors: the model's go to every request of the batch; Shed; ValueError where the
-    model gives another number of answers.
+    Class: clocked. Memory: `waiting` requests and their answers. Closing: calls in flight are cancelled and awaited;
+    whoever waits for them is shed. Errors: the model's go to every request of the batch; Shed; ValueError where the
+    model gives another number of answers; RuntimeError outside of `async with`.
     """
 
     def __init__(
@@ -163,13 +163,13 @@ class Batched:
 
     async def predict(self, features: Features) -> Any:
         """What the model says of this one, asked together with others."""
-        if self._task is None:
+        if self._task is None or self._task.done():
             raise RuntimeError("Batched: use it with `async with`, so that it can end what it has begun")
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        try:
-            self._queue.put_nowait((features, answer))
-        except asyncio.QueueFull:
-            raise Shed(f"{self._waiting} requests are waiting", self._max_wait) from None
+        # Who has gone without an answer is in the queue for a while, and no longer counted.
+        if len(self._open) >= self._waiting or self._queue.full():
+            raise Shed(f"{self._waiting} requests are waiting", self._max_wait)
+        self._queue.put_nowait((features, answer))
         self._open.add(answer)
         answer.add_done_callback(self._open.discard)
         return await answer
@@ -193,7 +193,8 @@ class Batched:
                     pass
         finally:
             for answer in list(self._open):
-                answer.cancel()
+                # Not cancelled: nobody has cancelled those who wait for it.
+                answer.set_exception(Shed("the model is closing", 1.0))
 
     async def _queued(self) -> AsyncIterator[tuple[Features, asyncio.Future[Any]]]:
         while True:
@@ -205,18 +206,26 @@ class Batched:
         if not batch:
             return
         try:
-            said = self._model.predict_many([features for features, _ in batch])
-            said = await said if isawaitable(said) else said
+            said: Any = self._model.predict_many([features for features, _ in batch])
+            said = await said if to_await(said) else said
             if len(said) != len(batch):
                 raise ValueError(f"the model gave {len(said)} answers to {len(batch)} requests")
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            # The model's own affair, such as a client that was closed: it ends this call and no other.
+            self._fail(batch, RuntimeError("the model's call was cancelled"))
         except Exception as error:
-            for _, answer in batch:
-                if not answer.done():
-                    answer.set_exception(error)
+            self._fail(batch, error)
         else:
             for (_, answer), value in zip(batch, said, strict=True):
                 if not answer.done():
                     answer.set_result(value)
+
+    def _fail(self, batch: list[tuple[Features, asyncio.Future[Any]]], error: Exception) -> None:
+        for _, answer in batch:
+            if not answer.done():
+                answer.set_exception(error)
 
 
 class Specialists:
