@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from hashlib import sha256
+from typing import Any
 
 from .requests import Request, Response
 
@@ -50,13 +51,15 @@ class Answers:
     def known(self, request: Request) -> list[Response]:
         """The parts of the answer that was given; none where the model must be asked. Notes that it was asked."""
         digest = sha256(request.to_json().encode()).digest()
-        row = self._connection.execute(
-            "SELECT digest, complete FROM requests WHERE request_id = ?", (request.request_id,)
-        ).fetchone()
+        row = self._asked(request.request_id)
         if row is None:
-            self._connection.execute(
-                "INSERT INTO requests (request_id, digest) VALUES (?, ?)", (request.request_id, digest)
+            noted = self._connection.execute(
+                "INSERT OR IGNORE INTO requests (request_id, digest) VALUES (?, ?)",
+                (request.request_id, digest),
             )
+            # Another process may have been asked the same in between.
+            row = None if noted.rowcount else self._asked(request.request_id)
+        if row is None:
             return []
         if row[0] != digest:
             raise Conflict(f"request_id {request.request_id[:60]!r} was used for another request")
@@ -68,6 +71,11 @@ class Answers:
             "SELECT response FROM parts WHERE request_id = ? ORDER BY part", (request.request_id,)
         )
         return [Response.from_json(text) for (text,) in parts]
+
+    def _asked(self, request_id: str) -> Any:
+        return self._connection.execute(
+            "SELECT digest, complete FROM requests WHERE request_id = ?", (request_id,)
+        ).fetchone()
 
     def keep(self, response: Response) -> None:
         """Store an answer, or a part of one, before it is sent."""

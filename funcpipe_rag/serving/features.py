@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .requests import Request
@@ -97,7 +98,11 @@ class SQLiteFeatures:
                 f"SQLiteFeatures: every entity has equally many features; got rows of {sorted(lengths)}"
                 + (f", and {known} are stored" if known is not None else "")
             )
-        texts = [(entity, json.dumps([float(one) for one in row])) for entity, row in rows.items()]
+        numbers = {entity: [float(one) for one in row] for entity, row in rows.items()}
+        for entity, row in numbers.items():
+            if not all(map(isfinite, row)):
+                raise ValueError(f"SQLiteFeatures: {entity[:60]!r} must have finite numbers, got {row}")
+        texts = [(entity, json.dumps(row)) for entity, row in numbers.items()]
         with self._connection:
             self._connection.execute("BEGIN")
             self._connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?)", texts)

@@ -75,7 +75,9 @@ class Request:
         """As one line of JSON; what is not set is left out."""
         said: dict[str, Any] = {"version": self.version, "request_id": self.request_id}
         said |= {"entity_id": self.entity_id} if self.entity_id else {}
-        said |= {"live_signals": dict(self.live_signals)} if self.live_signals else {}
+        # In order of their names and as floats: the same request is the same line, however it came.
+        signals = {name: float(value) for name, value in sorted(self.live_signals.items())}
+        said |= {"live_signals": signals} if signals else {}
         said |= {"text": self.text} if self.text else {}
         said |= {"kind": self.kind} if self.kind else {}
         return json.dumps(said, ensure_ascii=False)
@@ -118,7 +120,12 @@ class Response:
         given = json.loads(line)
         if not isinstance(given, dict) or given.get("status") not in STATUSES:
             raise ValueError("a response is a JSON object with a status")
-        return cls(**given)
+        try:
+            return cls(**given)
+        except TypeError:
+            raise ValueError(
+                f"a response of version {VERSION} has not these fields: {_short(given)}"
+            ) from None
 
     def to_json(self) -> str:
         """As one line of JSON; what says nothing is left out."""
@@ -178,4 +185,5 @@ def _finite(value: float) -> bool:
 
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
