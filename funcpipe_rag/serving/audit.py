@@ -46,6 +46,16 @@ class AuditLog(Protocol):
         ...
 
 
+class OpenAudit(AuditLog, Protocol):
+    """An audit log that is open, and must be closed for its run to end well; or use it with `with`."""
+
+    run: str
+
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
 def audited(
     stage: Callable[..., AsyncIterable[Any]], log: AuditLog, *, name: str = ""
 ) -> Callable[..., AsyncStream[Any]]:
@@ -410,7 +420,7 @@ def _needs_structlog() -> None:
         )
 
 
-def audit_log(path: str | os.PathLike[str], *, run: str = "") -> StructlogAudit | AuditFile:
+def audit_log(path: str | os.PathLike[str], *, run: str = "") -> OpenAudit:
     """The audit log for a file: structlog's where structlog is installed, otherwise the batched one.
 
     Both write lines that `read_audit` and `replay` read. Errors: those of the two.
