@@ -216,6 +216,23 @@ def test_a_batch_is_written_when_it_is_full_and_when_it_is_old(tmp_path: Path) -
     assert run(go()) == [0, 0, 3, 3, 3, 4]
 
 
+def test_each_batch_has_a_time_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+
+    async def go() -> list[int]:
+        seen = []
+        with AuditFile(path, batch=2, every=10) as log:
+            for wait, notes in ((5, 2), (6, 1), (5, 0)):
+                for _ in range(notes):
+                    log.note("infer", "r", 0, 0, True)
+                await asyncio.sleep(wait)
+                seen.append(len(list(read_audit(path))))
+        return seen
+
+    # The third record came at 5 and is written at 15: the time of the full batch before it, at 10, is nothing to it.
+    assert run(go()) == [2, 2, 3]
+
+
 def test_without_a_loop_a_batch_waits_for_the_next_one_or_the_end(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log = AuditFile(path)

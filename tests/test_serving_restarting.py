@@ -145,6 +145,39 @@ def test_failures_in_a_row_begin_anew_with_each_thing_that_it_gives() -> None:
     assert told == [(f"r{place}", "ok") for place in range(20)]
 
 
+def test_requests_that_are_each_answered_with_an_error_are_no_failures_in_a_row() -> None:
+    dies = Dies(before=[f"r{place}" for place in range(9)], times=99)
+    told = run(through(restarting(dies, tries=1, in_a_row=2), flowing(requests(9))))
+    assert told == [(f"r{place}", "error") for place in range(9)]
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "closed"])
+def test_ending_it_ends_the_question_that_is_on_its_way(ends: str) -> None:
+    closed = 0
+
+    async def never() -> AsyncIterator[Any]:
+        nonlocal closed
+        try:
+            yield Request("r0")
+            await asyncio.sleep(3600)
+        finally:
+            closed += 1
+
+    async def go() -> None:
+        stream = restarting(some_at_a_time(2, Counter()))(never())
+        assert (await anext(stream)).request_id == "r0"
+        if ends == "cancelled":
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(stream), 60)
+        else:
+            await asyncio.sleep(60)
+        await stream.aclose()
+        assert asyncio.get_running_loop().time() < 100
+
+    run(go())
+    assert closed == 1
+
+
 def test_an_input_that_fails_is_not_the_stages_fault() -> None:
     dies = Dies()
 

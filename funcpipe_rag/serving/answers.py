@@ -65,7 +65,12 @@ class Answers:
             raise Conflict(f"request_id {request.request_id[:60]!r} was used for another request")
         if not row[1]:
             # What there is of it was broken off, and the new answer may have fewer parts.
-            self._connection.execute("DELETE FROM parts WHERE request_id = ?", (request.request_id,))
+            # Unless another process has stored the whole of it by now.
+            self._connection.execute(
+                "DELETE FROM parts WHERE request_id = ?1 "
+                "AND NOT (SELECT complete FROM requests WHERE request_id = ?1)",
+                (request.request_id,),
+            )
             return []
         parts = self._connection.execute(
             "SELECT response FROM parts WHERE request_id = ? ORDER BY part", (request.request_id,)
