@@ -136,9 +136,9 @@ def test_a_stage_is_timed_from_when_it_had_its_input_not_from_when_it_was_asked(
     trail = Trail(clock=lambda: asyncio.get_running_loop().time())
 
     async def source() -> AsyncIterator[Any]:
-        for place in range(3):
+        for request_id in ("r0", "r0", "r1"):
             await asyncio.sleep(10)
-            yield Response(f"r{place}")
+            yield Response(request_id)
 
     async def works(items: Any) -> AsyncIterator[Any]:
         async for item in items:
