@@ -67,9 +67,9 @@ class Answers:
             # What there is of it was broken off, and the new answer may have fewer parts.
             # Unless another process has stored the whole of it by now.
             self._connection.execute(
-                "DELETE FROM parts WHERE request_id = ?1 "
-                "AND NOT (SELECT complete FROM requests WHERE request_id = ?1)",
-                (request.request_id,),
+                "DELETE FROM parts WHERE request_id = ? "
+                "AND NOT (SELECT complete FROM requests WHERE request_id = ?)",
+                (request.request_id, request.request_id),
             )
             return []
         parts = self._connection.execute(
