@@ -6,6 +6,7 @@ import hmac
 import socket
 from contextlib import suppress
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 
@@ -38,7 +39,7 @@ class Access:
     def __init__(self, host: str, *, token: str | None = None) -> None:
         if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
             raise ValueError("Access: token must be of visible ASCII characters, without spaces")
-        self.here_alone = _is_here(host)
+        self.here_alone = is_here(host)
         if token is None and not self.here_alone:
             raise ValueError(f"Access: others can reach {host}, so it wants a token")
         self._token = None if token is None else token.encode()
@@ -70,16 +71,18 @@ class Access:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that is bound to one address; port 0 is one that is free. OSError where that cannot be."""
-    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    """A socket that listens at one address; port 0 is one that is free. OSError where that cannot be."""
+    family, kind, proto, _, address = _found(host, port)[0]
     bound = socket.socket(family, kind, proto)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen(1024)
         bound.setblocking(False)
-    except BaseException:
+    except OSError as error:
         bound.close()
-        raise
+        why = f"{error.strerror}; choose another port, or 0 for one that is free"
+        raise OSError(error.errno, why, f"{host}:{port}") from None
     return bound
 
 
@@ -89,6 +92,19 @@ def address_of(bound: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _is_here(host: str) -> bool:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return all(ip_address(str(one[4][0]).partition("%")[0]).is_loopback for one in found)
+def is_here(host: str) -> bool:
+    """Whether an address is reached from this host alone.
+
+    >>> is_here("127.0.0.1"), is_here("::1"), is_here("0.0.0.0")
+    (True, True, False)
+    """
+    return all(ip_address(str(one[4][0]).partition("%")[0]).is_loopback for one in _found(host, 0))
+
+
+def _found(host: str, port: int) -> list[Any]:
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError):
+        raise ValueError(
+            f"{host!r} is no address that can be listened at; 127.0.0.1 is this host's own"
+        ) from None

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .audit import AuditLog
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of the latency histogram, in seconds."""
@@ -93,3 +97,15 @@ class Metrics:
             )
             lines.append(f'funcpipe_request_seconds_count{{connection="{connection}"}} {total}')
         return "\n".join(lines) + "\n"
+
+
+class CountedLog:
+    """An audit log whose records are counted."""
+
+    def __init__(self, log: AuditLog, metrics: Metrics) -> None:
+        self._log, self._metrics = log, metrics
+
+    def note(self, stage: str, seq: int, request_id: str | None, duration: float) -> None:
+        """Count one record, and hand it on."""
+        self._metrics.audit_records += 1
+        self._log.note(stage, seq, request_id, duration)

@@ -319,11 +319,15 @@ class LineServer:
         self._server = await loop.create_server(self._met, sock=self._bound, backlog=1024)
         return self
 
-    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def drain(self) -> None:
+        """Listen no more, and take no more than what was read."""
         self._server.close()
+        for client in self._clients.values():
+            client.drain()
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self.drain()
         try:
-            for client in self._clients.values():
-                client.drain()
             if kind is None and self._clients:
                 await asyncio.wait(self._clients)
         finally:
