@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from socket import socket
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from funcpipe_rag.aio.ownership import stop
 
 from .http import ASGIApp
 from .limits import Limits
@@ -18,6 +21,9 @@ _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 )
+
+_LAST_WORDS = 1.0
+"""In seconds: so long, clients have to be told that they are cut off."""
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import H11Protocol as _Protocol
@@ -98,6 +104,22 @@ def make_server(app: ASGIApp, limits: Limits, metrics: Metrics) -> uvicorn.Serve
         backlog=1024,
     )
     return _Server(config)
+
+
+@asynccontextmanager
+async def running(server: uvicorn.Server, bound: socket) -> AsyncGenerator[asyncio.Task[None], None]:
+    """A server that is at work, as its task; leaving this ends it, whoever it still has."""
+    task = asyncio.create_task(server.serve(sockets=[bound]))
+    try:
+        yield task
+    finally:
+        server.should_exit = server.force_exit = True
+        state = server.server_state
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=_LAST_WORDS)
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await stop([task, *state.tasks])
 
 
 class _Server(uvicorn.Server):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import replace
 from socket import socket
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from funcpipe_rag.aio.ownership import stop
 from funcpipe_rag.streams.arguments import a_number
@@ -18,13 +18,7 @@ from .driver import Service
 from .limits import Limits
 from .metrics import CountedLog, Metrics
 
-if TYPE_CHECKING:
-    import uvicorn
-
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-_LAST_WORDS = 1.0
-"""In seconds: so long, clients have to be told that they are cut off."""
 
 
 class Addresses(NamedTuple):
@@ -114,7 +108,7 @@ async def _served(
 ) -> None:
     # Imported here, so that the pipeline is there without them.
     from .http import HttpConnection, make_app
-    from .http_server import make_server
+    from .http_server import make_server, running
     from .tcp import LineServer
 
     if service.audit is not None:
@@ -122,7 +116,7 @@ async def _served(
     door = HttpConnection(service, lanes=lanes, limits=limits, metrics=metrics)
     server = make_server(make_app(door, access), limits, metrics)
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(_running(server, bound))
+        http = await stack.enter_async_context(running(server, bound))
         await stack.enter_async_context(door)
         lines = None
         if bound_tcp is not None:
@@ -139,21 +133,6 @@ async def _served(
         if lines is not None:
             lines.drain()
         await http
-
-
-@asynccontextmanager
-async def _running(server: uvicorn.Server, bound: socket) -> AsyncGenerator[asyncio.Task[None]]:
-    task = asyncio.create_task(server.serve(sockets=[bound]))
-    try:
-        yield task
-    finally:
-        server.should_exit = server.force_exit = True
-        state = server.server_state
-        if state.tasks:
-            await asyncio.wait(state.tasks, timeout=_LAST_WORDS)
-        for connection in list(state.connections):
-            connection.transport.abort()
-        await stop([task, *state.tasks])
 
 
 @contextmanager

@@ -142,7 +142,9 @@ class LineConnection(asyncio.Protocol):
         self._whole = 0
         self._hold()
         try:
-            self.transport.write_eof()
+            # A client that has reset the connection is not known to be gone before the loop's next turn.
+            with suppress(OSError):
+                self.transport.write_eof()
             await self._until(lambda: self._eof, _LINGER)
             self.transport.close()
             await self._until(lambda: False, self._limits.patience)
@@ -337,7 +339,7 @@ class LineServer:
         client = LineConnection(self._limits, access=self._access, metrics=self._metrics, room=self._room)
         task = asyncio.get_running_loop().create_task(self._served(client), name="a client's lines")
         self._clients[task] = client
-        task.add_done_callback(self._clients.pop)
+        task.add_done_callback(self._gone)
         self._metrics.connections["tcp"] = len(self._clients)
         return client
 
@@ -356,7 +358,10 @@ class LineServer:
                 await client.aclose()
         finally:
             client.transport.abort()
-            self._metrics.connections["tcp"] = len(self._clients) - 1
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        del self._clients[task]
+        self._metrics.connections["tcp"] = len(self._clients)
 
     async def _run(self, client: LineConnection) -> None:
         try:
