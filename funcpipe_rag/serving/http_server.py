@@ -108,7 +108,8 @@ def make_server(app: ASGIApp, limits: Limits, metrics: Metrics) -> uvicorn.Serve
 
 @asynccontextmanager
 async def running(server: uvicorn.Server, bound: socket) -> AsyncGenerator[asyncio.Task[None], None]:
-    """A server that is at work, as its task; leaving this ends it, whoever it still has."""
+    """A server that is at work, as its task; leaving this ends it, whoever it still has,
+    and closes the socket."""
     task = asyncio.create_task(server.serve(sockets=[bound]))
     try:
         yield task
@@ -120,6 +121,10 @@ async def running(server: uvicorn.Server, bound: socket) -> AsyncGenerator[async
         for connection in list(state.connections):
             connection.transport.abort()
         await stop([task, *state.tasks])
+        # Who is cancelled before it shuts down listens still.
+        for listener in getattr(server, "servers", ()):
+            listener.close()
+        bound.close()
 
 
 class _Server(uvicorn.Server):
