@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from inspect import isawaitable
 from typing import Any, Protocol
 
-from funcpipe_rag.aio import abatch, amap
-from funcpipe_rag.aio.mapping import in_executor
+from funcpipe_rag.aio import abatch, amap, from_sync
+from funcpipe_rag.aio.ownership import Owned
 from funcpipe_rag.rag import Index, gen_answers
 from funcpipe_rag.streams.arguments import a_number, a_whole_number
 
@@ -34,14 +34,10 @@ class IndexModel:
     async def stream(self, features: Features) -> AsyncGenerator[Any, None]:
         """The sentences that answer, each when it is found."""
         question = features.request.text
-        answers = _answers(self._opened(), question, self._sentences)
-        following = in_executor(lambda end: next(answers, end), self._thread)
-        closing = in_executor(Generator.close, self._thread)
-        try:
-            while (answer := await following(_END)) is not _END:
+        async with Owned() as owned:
+            answers = from_sync(_answers(self._opened(), question, self._sentences), executor=self._thread)
+            async for answer in owned.opened(answers):
                 yield answer
-        finally:
-            await closing(answers)
 
     def _opened(self) -> Index:
         if self._index is None:
@@ -59,10 +55,7 @@ class IndexModel:
         self._thread.shutdown()
 
 
-_END: Any = object()
-
-
-def _answers(index: Index, question: str, sentences: int) -> Generator[Any, None, None]:
+def _answers(index: Index, question: str, sentences: int) -> Any:
     for answer in gen_answers(index, question, sentences=sentences):
         citation = answer.citation
         yield {
