@@ -118,6 +118,9 @@ def serve(
             fact("http", f"http://{addresses.http}")
             fact("next", "open that page, or press Ctrl-C to end it")
 
+        def draining(many: int) -> None:
+            fact("ending", f"{amount(many, 'request')} to answer; Ctrl-C cuts that short")
+
         async def run() -> None:
             async with model:
                 await serve_until_told(
@@ -131,6 +134,7 @@ def serve(
                     metrics=metrics,
                     drain=drain,
                     ready=ready,
+                    draining=draining,
                 )
 
         try:

@@ -121,10 +121,16 @@ async def running(server: uvicorn.Server, bound: socket) -> AsyncGenerator[async
         for connection in list(state.connections):
             connection.transport.abort()
         await stop([task, *state.tasks])
-        # Who is cancelled before it shuts down listens still.
-        for listener in getattr(server, "servers", ()):
-            listener.close()
+        drain(server)
         bound.close()
+
+
+def drain(server: uvicorn.Server) -> None:
+    """Listen no more, and end when what was taken is answered."""
+    server.should_exit = True
+    # It would do so by itself within a tenth of a second; not where it is cancelled.
+    for listener in getattr(server, "servers", ()):
+        listener.close()
 
 
 class _Server(uvicorn.Server):

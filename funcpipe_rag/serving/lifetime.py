@@ -44,11 +44,12 @@ async def serve(
     metrics: Metrics | None = None,
     drain: float = 30.0,
     ready: Callable[[Addresses], object] | None = None,
+    draining: Callable[[int], object] | None = None,
 ) -> None:
     """Serve over HTTP, and over TCP where a port is given, until SIGTERM or SIGINT; to be run in the main thread.
 
     `ready` is called once clients can connect. The first signal ends the service well: no more is taken, and what was
-    taken is answered. A second one cuts that short, and so do `drain` seconds. `metrics` are counted as it goes.
+    taken is answered; `draining` is called with how many requests that are. A second one cuts that short, and so do `drain` seconds. `metrics` are counted as it goes.
 
     Class: external. Memory: that of `HttpConnection` and `LineServer`. Closing: ends every connection and every run of the
     stages; the model, features, answers and audit trail are the caller's. Errors: ValueError for an address that others
@@ -72,6 +73,7 @@ async def serve(
                 bound,
                 bound_tcp if tcp_port is not None else None,
                 lambda: ready(addresses) if ready is not None else None,
+                draining or (lambda many: None),
                 ending,
             )
         )
@@ -104,11 +106,12 @@ async def _served(
     bound: socket,
     bound_tcp: socket | None,
     ready: Callable[[], object],
+    draining: Callable[[int], object],
     ending: asyncio.Event,
 ) -> None:
     # Imported here, so that the pipeline is there without them.
     from .http import HttpConnection, make_app
-    from .http_server import make_server, running
+    from .http_server import drain, make_server, running
     from .tcp import LineServer
 
     if service.audit is not None:
@@ -129,9 +132,10 @@ async def _served(
             await asyncio.wait([asked, http, *door.runs], return_when=asyncio.FIRST_COMPLETED)
         finally:
             await stop([asked])
-        server.should_exit = True
+        drain(server)
         if lines is not None:
             lines.drain()
+        draining(sum(metrics.in_flight.values()))
         await http
 
 

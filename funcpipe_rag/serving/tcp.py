@@ -61,11 +61,13 @@ class LineConnection(asyncio.Protocol):
         access: Access | None = None,
         metrics: Metrics | None = None,
         room: asyncio.Semaphore | None = None,
+        made: Callable[[LineConnection], None] = lambda client: None,
     ) -> None:
         self._limits = limits or Limits()
         self._access = access
         self._metrics = metrics or Metrics()
         self._room = room or asyncio.Semaphore(self._limits.in_flight)
+        self._made = made
         self._begun: deque[tuple[int, float]] = deque()
         self._buffer = bytearray()
         self._whole = 0  # how many ends of lines the buffer has
@@ -78,7 +80,6 @@ class LineConnection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._changed = asyncio.Event()  # something came: for who reads
-        self.made: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.lost = False
 
     async def read_request(self) -> Line | Response | None:
@@ -228,7 +229,7 @@ class LineConnection(asyncio.Protocol):
         """For the loop."""
         self.transport = cast(Transport, transport)
         self.transport.set_write_buffer_limits(high=_AT_HAND)
-        self.made.set_result(None)
+        self._made(self)
 
     def data_received(self, data: bytes) -> None:
         """For the loop."""
@@ -313,16 +314,18 @@ class LineServer:
         self._limits = limits or Limits()
         self._service = replace(service, most_bytes=self._limits.most_bytes)
         self._metrics = metrics or Metrics()
+        self._draining = False
         self._clients: dict[asyncio.Task[None], LineConnection] = {}
 
     async def __aenter__(self) -> LineServer:
         self._room = asyncio.Semaphore(self._limits.in_flight)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._met, sock=self._bound, backlog=1024)
+        self._server = await loop.create_server(self._client, sock=self._bound, backlog=1024)
         return self
 
     def drain(self) -> None:
         """Listen no more, and take no more than what was read."""
+        self._draining = True
         self._server.close()
         for client in self._clients.values():
             client.drain()
@@ -335,16 +338,21 @@ class LineServer:
         finally:
             await stop(list(self._clients))
 
-    def _met(self) -> LineConnection:
-        client = LineConnection(self._limits, access=self._access, metrics=self._metrics, room=self._room)
+    def _client(self) -> LineConnection:
+        return LineConnection(
+            self._limits, access=self._access, metrics=self._metrics, room=self._room, made=self._met
+        )
+
+    def _met(self, client: LineConnection) -> None:
+        # Not before the connection is made: one that is accepted while we end may never be.
         task = asyncio.get_running_loop().create_task(self._served(client), name="a client's lines")
         self._clients[task] = client
         task.add_done_callback(self._gone)
         self._metrics.connections["tcp"] = len(self._clients)
-        return client
+        if self._draining:
+            client.drain()
 
     async def _served(self, client: LineConnection) -> None:
-        await client.made
         try:
             # Whoever is gone, or does not take what it is sent, cannot be told.
             with suppress(Gone):
