@@ -132,6 +132,25 @@ def test_a_line_of_100_mb_is_refused_with_its_number_and_never_held() -> None:
     leaves_nothing(test)
 
 
+def test_who_has_sent_much_waits_its_turn() -> None:
+    async def test() -> None:
+        model = Length()
+        async with (
+            served(Service(model)) as (_, port),
+            connected(port) as much,
+            connected(port) as little,
+        ):
+            for client in (much, little):
+                await client.say(asking("first"))
+                await client.hear()
+            much.writer.write(b"".join(asking(f"r{n}").encode() + b"\n" for n in range(1000)))
+            little.writer.write(asking("s1").encode() + b"\n")
+            assert (await little.hear())["request_id"] == "s1"
+            assert model.asked.index("s1") < 100
+
+    leaves_nothing(test)
+
+
 def test_a_line_is_measured_to_the_byte() -> None:
     async def test() -> None:
         line = asking("r1")
