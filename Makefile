@@ -31,6 +31,7 @@ check-all: lint ## run lint, types, every test with the slow ones, and the build
 	@$(BIN)/python tests/benchmarks/bench_import.py
 	@test -x .venv-pyright/bin/pyright || { $(BIN)/python -m venv .venv-pyright && .venv-pyright/bin/python -m pip install --quiet --disable-pip-version-check pyright; }
 	@test -x .venv-nbgrader/bin/nbgrader || { $(BIN)/python -m venv .venv-nbgrader && .venv-nbgrader/bin/python -m pip install --quiet --disable-pip-version-check nbgrader -e ".[course]"; }
+	@test -x .venv-browser/bin/playwright || { $(BIN)/python -m venv .venv-browser && .venv-browser/bin/python -m pip install --quiet --disable-pip-version-check playwright; }
 	@$(BIN)/python -m pytest -q --nbval --nbval-current-env tests funcpipe_rag $(wildcard notebooks) $(PYTEST_ARGS)
 
 lint: $(VENV)/.ready ## run ruff, mypy --strict and the lessons' own lint

@@ -64,13 +64,6 @@ class Answers:
         if row[0] != digest:
             raise Conflict(f"request_id {request.request_id[:60]!r} was used for another request")
         if not row[1]:
-            # What there is of it was broken off, and the new answer may have fewer parts.
-            # Unless another process has stored the whole of it by now.
-            self._connection.execute(
-                "DELETE FROM parts WHERE request_id = ? "
-                "AND NOT (SELECT complete FROM requests WHERE request_id = ?)",
-                (request.request_id, request.request_id),
-            )
             return []
         parts = self._connection.execute(
             "SELECT response FROM parts WHERE request_id = ? ORDER BY part", (request.request_id,)
@@ -82,26 +75,18 @@ class Answers:
             "SELECT digest, complete FROM requests WHERE request_id = ?", (request_id,)
         ).fetchone()
 
-    def keep(self, response: Response) -> None:
-        """Store an answer, or a part of one, before it is sent."""
-        if response.request_id is None or response.status != "ok":
+    def keep(self, *parts: Response) -> None:
+        """Store a whole answer, all of its parts or none, before its end is sent."""
+        if any(part.request_id is None or part.status != "ok" for part in parts) or not parts[-1].last:
             return
-        if not response.last or response.part:
-            self._part(response)
-            return
+        request_id = parts[-1].request_id
+        rows = [(request_id, part.part, part.to_json()) for part in parts]
         with self._connection:
-            self._connection.execute("BEGIN")
-            self._part(response)
-
-    def _part(self, response: Response) -> None:
-        self._connection.execute(
-            "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)",
-            (response.request_id, response.part, response.to_json()),
-        )
-        if response.last:
-            self._connection.execute(
-                "UPDATE requests SET complete = 1 WHERE request_id = ?", (response.request_id,)
-            )
+            self._connection.execute("BEGIN IMMEDIATE")
+            # Two clients may have asked at the same time: the later answer is kept, and nothing of the earlier one.
+            self._connection.execute("DELETE FROM parts WHERE request_id = ?", (request_id,))
+            self._connection.executemany("INSERT INTO parts VALUES (?, ?, ?)", rows)
+            self._connection.execute("UPDATE requests SET complete = 1 WHERE request_id = ?", (request_id,))
 
     def close(self) -> None:
         """Close the file."""

@@ -20,8 +20,8 @@ class Line(NamedTuple):
 class Connection(Protocol):
     """What the first stage reads and the last one writes; the driver owns it."""
 
-    async def read_request(self) -> Line | None:
-        """The next request as it came; None at the end."""
+    async def read_request(self) -> Line | Response | None:
+        """The next request as it came, or the answer to what is too much to be taken at all; None at the end."""
         ...
 
     async def write_response(self, request_id: str | None, response: Response) -> None:

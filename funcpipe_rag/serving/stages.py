@@ -83,7 +83,7 @@ async def parse_requests(
     request, its stored answer comes in its place. Demand: one line an item.
     """
     while (line := await connection.read_request()) is not None:
-        for item in _parsed(line, answers, most_bytes):
+        for item in [line] if isinstance(line, Response) else _parsed(line, answers, most_bytes):
             yield item
 
 
@@ -170,11 +170,18 @@ async def post_process(
 async def write_responses(
     responses: AsyncIterable[Response], connection: Connection, *, answers: Answers | None = None
 ) -> AsyncGenerator[Written, None]:
-    """Send each answer; stored in `answers` before it is sent, so that a retry is answered alike. Demand: one pull an item."""
+    """Send each answer; stored in `answers` before its end is sent, so that a retry is answered alike.
+
+    Demand: one pull an item. Memory: the parts of one answer, where they are stored.
+    """
+    parts: list[Response] = []
     async with Owned() as owned:
         async for response in owned.opened(responses):
             if answers is not None:
-                answers.keep(response)
+                parts.append(response)
+                if response.last:
+                    answers.keep(*parts)
+                    parts.clear()
             await connection.write_response(response.request_id, response)
             yield Written(response.request_id, response.status, response.last)
 
