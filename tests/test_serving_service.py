@@ -51,7 +51,7 @@ try:
         service = Service(Elsewhere(), answers=answers, audit=log)
         draining = lambda many: print("ending", many, flush=True)
         ready = lambda at: print("tcp", at.tcp, "http", at.http, flush=True)
-        asyncio.run(serve(service, tcp_port=0, lanes=4, ready=ready, draining=draining))
+        asyncio.run(serve(service, tcp_port=0, lanes=4, drain=600, ready=ready, draining=draining))
 except CutOff:
     sys.exit(130)
 finally:
@@ -222,6 +222,27 @@ def test_sigterm_answers_all_that_was_taken_and_takes_no_more(tmp_path: Path) ->
             for request_id in ("h1", "h2", "t1", "t2", "t3"):
                 assert stages_of(audit, request_id) == STAGES
             assert "ended" in json.loads(audit.read_text().splitlines()[-1])
+
+    within_a_minute(test)
+
+
+def test_a_request_that_was_half_sent_when_the_end_began_is_answered(tmp_path: Path) -> None:
+    async def test() -> None:
+        files = tmp_path / "answers.db", tmp_path / "audit.jsonl"
+        async with a_model() as (model, port), begun(PROGRAM, port, *files) as service:
+            model.go_on.set()
+            body = line("h1").encode()
+            head = f"POST /requests HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
+            reader, writer = await asyncio.open_connection("127.0.0.1", service.http)
+            writer.write(f"{head}expect: 100-continue\r\n\r\n".encode())
+            # It waits for the rest of us.
+            assert b"100" in await reader.readuntil(b"\r\n\r\n")
+            service.process.send_signal(signal.SIGTERM)
+            assert await service.next_line() == "ending 0"
+            writer.write(body)
+            assert (await reader.read()).startswith(b"HTTP/1.1 200")
+            writer.close()
+            assert await service.ended() == (0, "")
 
     within_a_minute(test)
 

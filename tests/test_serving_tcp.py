@@ -132,6 +132,21 @@ def test_a_line_of_100_mb_is_refused_with_its_number_and_never_held() -> None:
     leaves_nothing(test)
 
 
+def test_what_cannot_be_answered_yet_is_not_read() -> None:
+    async def test() -> None:
+        model = Waits()
+        async with served(Service(model)) as (_, port), connected(port) as client:
+            lines = (asking("r1").encode() + b"\n") * 2_000_000
+            # Some megabytes go into the system's own buffers, the rest stays with the client.
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.say(lines, end=b""), 1.0)
+            assert model.now == 1
+            client.writer.transport.abort()
+            model.go_on.set()
+
+    leaves_nothing(test)
+
+
 def test_who_has_sent_much_waits_its_turn() -> None:
     async def test() -> None:
         model = Length()
