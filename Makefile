@@ -11,10 +11,10 @@ LESSON ?= $(firstword $(sort $(wildcard notebooks/*/*.ipynb)))
 ALLOW_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test demo check-all lint bench bench-rag costs build lock setup clean
+.PHONY: help lab test demo check-all lint bench bench-rag bench-serving costs build lock setup clean
 
 help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 lab: $(VENV)/.ready ## open JupyterLab at the first lesson
 	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" $(ALLOW_ROOT) $(LAB_ARGS) $(LESSON)
@@ -31,6 +31,7 @@ check-all: lint ## run lint, types, every test with the slow ones, and the build
 	@$(BIN)/python tests/benchmarks/bench_import.py
 	@test -x .venv-pyright/bin/pyright || { $(BIN)/python -m venv .venv-pyright && .venv-pyright/bin/python -m pip install --quiet --disable-pip-version-check pyright; }
 	@test -x .venv-nbgrader/bin/nbgrader || { $(BIN)/python -m venv .venv-nbgrader && .venv-nbgrader/bin/python -m pip install --quiet --disable-pip-version-check nbgrader -e ".[course]"; }
+	@test -x .venv-browser/bin/playwright || { $(BIN)/python -m venv .venv-browser && .venv-browser/bin/python -m pip install --quiet --disable-pip-version-check playwright; }
 	@$(BIN)/python -m pytest -q --nbval --nbval-current-env tests funcpipe_rag $(wildcard notebooks) $(PYTEST_ARGS)
 
 lint: $(VENV)/.ready ## run ruff, mypy --strict and the lessons' own lint
@@ -51,6 +52,9 @@ bench-rag: $(VENV)/.ready ## time the RAG builder against its peers, which go in
 	@.venv-rag-peers/bin/python -m pip install --quiet --disable-pip-version-check langchain-core langchain-text-splitters \
 	    langchain-classic greenlet chonkie llama-index-core haystack-ai llm lancedb tantivy bm25s PyStemmer typer rich
 	@PYTHONPATH=. .venv-rag-peers/bin/python tests/benchmarks/bench_rag.py $(BENCH_ARGS)
+
+bench-serving: $(VENV)/.ready ## time the serving pipeline against bare generators, its audit, and many calls as one
+	@$(BIN)/python tests/benchmarks/bench_serving.py $(BENCH_ARGS)
 
 costs: $(VENV)/.ready ## write tests/benchmarks/COSTS.md anew: what each function costs
 	@$(BIN)/python tests/benchmarks/bench_cost.py --write $(COST_ARGS)

@@ -1,4 +1,4 @@
-"""One command line over all rooms: `funcpipe-rag build`, `ask`, `search`, `status`, `demo`, and `course …`.
+"""One command line over all rooms: `funcpipe-rag build`, `ask`, `search`, `status`, `demo`, `serve`, and `course …`.
 
 A room's commands are imported when they are asked for, so that none waits for another's packages.
 """
@@ -24,6 +24,11 @@ ROOMS = {
         "funcpipe_rag.course.commands",
         "Learn: start, status, check, hint. Write lessons: build, map.",
         "course",
+    ),
+    "serve": (
+        "funcpipe_rag.serving.commands",
+        "Answer questions over HTTP and TCP, with a trail of who handed on what.",
+        "serve",
     ),
 }
 
@@ -52,7 +57,11 @@ def command_line(words: Sequence[str]) -> typer.Typer:
     asked = next((word for word in words if not word.startswith("-")), None)
     for room, (module, about, _) in ROOMS.items():
         if asked == room:
-            app.add_typer(import_module(module).app, name=room, help=about)
+            found = import_module(module)
+            if hasattr(found, "app"):
+                app.add_typer(found.app, name=room, help=about)
+            else:
+                app.command(name=room)(found.serve)
         elif asked is None:
             app.command(name=room, help=about)(_elsewhere)
     return app

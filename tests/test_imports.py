@@ -57,6 +57,14 @@ def test_the_diagrams_need_the_standard_library_alone() -> None:
     assert not {name for name in ours if "memory" in name}
 
 
+def test_serving_needs_an_extra_only_where_it_is_used() -> None:
+    run = "from funcpipe_rag.aio.testing import run; from funcpipe_rag.serving import MemoryConnection, Trail, parse_requests"
+    read = "[item async for item in parse_requests(MemoryConnection(['{}', 'x']))]"
+    loaded = modules_loaded_by(f"{run}\nasync def go():\n    return {read}\nassert len(run(go())) == 2")
+    foreign = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names)
+    assert foreign == {"funcpipe_rag"}
+
+
 def test_the_face_alone_loads_no_room() -> None:
     # -S: what site-packages' own start-up files import must not hide what we import.
     loaded = modules_loaded_by("import funcpipe_rag", "-S")

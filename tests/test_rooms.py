@@ -14,7 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "streams": set(),
     "aio": {"streams"},
     "rag": {"streams"},
-    "serving": {"aio", "rag"},
+    "serving": {"streams", "aio", "rag"},
     "scale": {"rag"},
     "laws": {"streams", "aio", "rag"},
     "plots": {"streams", "aio", "rag"},

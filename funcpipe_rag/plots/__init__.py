@@ -5,6 +5,7 @@ The names are fetched when first asked for: a diagram needs the standard library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .audit_timeline import AuditTimeline as AuditTimeline
     from .demand import DemandDiagram as DemandDiagram
     from .events import read_log as read_log
     from .ingest import IngestDashboard as IngestDashboard
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from .timeline import Timeline as Timeline
 
 _HOME = {
+    "audit_timeline": ("AuditTimeline",),
     "demand": ("DemandDiagram",),
     "events": ("read_log",),
     "ingest": ("IngestDashboard",),

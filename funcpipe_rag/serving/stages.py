@@ -1,0 +1,222 @@
+"""Five stages, five async generators: each takes the one before it, and only what it needs besides.
+
+    parse_requests -> featurize -> infer -> post_process -> write_responses
+
+A request that has its answer already, because it could not be read, failed on the way, or was answered before, goes
+through the later stages as it is: nothing is lost, and answers leave in the order in which requests came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from funcpipe_rag.aio import amap
+from funcpipe_rag.aio.ownership import Owned
+
+from .answers import Answers, Conflict
+from .connections import Connection, Line
+from .features import Features, FeatureStore, combined
+from .policies import DEFAULT, Policy, answer_for, answering, guarded, to_await
+from .requests import BadRequest, Request, Response
+
+MOST_BYTES = 1_000_000
+
+
+class Prediction(NamedTuple):
+    """What the model said of a request, or one part of it."""
+
+    request_id: str
+    value: Any
+    request: Request
+    part: int = 0
+    last: bool = True
+
+
+class Written(NamedTuple):
+    """An answer that has been sent."""
+
+    request_id: str | None
+    status: str
+    last: bool = True
+
+
+class ModelClient(Protocol):
+    """What the third stage calls: one prediction a request, as JSON values."""
+
+    def predict(self, features: Features) -> Any | Awaitable[Any]: ...
+
+
+class StreamingModel(Protocol):
+    """A model that answers in parts, each handed on when it is there."""
+
+    def stream(self, features: Features) -> AsyncIterator[Any]: ...
+
+
+Model: TypeAlias = ModelClient | StreamingModel
+
+PostProcessor: TypeAlias = Callable[[Prediction], Any | Awaitable[Any]]
+"""What makes the answer's value of a prediction."""
+
+
+def as_it_is(prediction: Prediction) -> Any:
+    """A post-processor that changes nothing."""
+    return prediction.value
+
+
+async def parse_requests(
+    connection: Connection, *, answers: Answers | None = None, most_bytes: int = MOST_BYTES
+) -> AsyncGenerator[Request | Response, None]:
+    """Read requests to the end of the connection.
+
+    >>> from funcpipe_rag.aio.testing import run
+    >>> from funcpipe_rag.serving.connections import MemoryConnection
+    >>> connection = MemoryConnection(['{"request_id": "r1"}', "nonsense"])
+    >>> async def parsed():
+    ...     return [item async for item in parse_requests(connection)]
+    >>> request, refused = run(parsed())
+    >>> request.request_id, refused.code, refused.line
+    ('r1', 400, 2)
+
+    A line that cannot be read becomes an answer that names it, and the stream goes on. Where `answers` knows the
+    request, its stored answer comes in its place. Demand: one line an item.
+    """
+    while (line := await connection.read_request()) is not None:
+        for item in [line] if isinstance(line, Response) else _parsed(line, answers, most_bytes):
+            yield item
+
+
+def _parsed(line: Line, answers: Answers | None, most_bytes: int) -> list[Request | Response]:
+    size = len(line.text)
+    if isinstance(line.text, str) and most_bytes // 4 < size <= most_bytes:
+        # A character may be four bytes; what is short enough all the same need not be encoded to be measured.
+        size = len(line.text.encode("utf-8", "surrogatepass"))
+    if size > most_bytes:
+        why = f"a request has at most {most_bytes:,} bytes, got {size:,}"
+        return [Response(None, status="error", code=413, error=why, line=line.number)]
+    try:
+        request = Request.from_json(line.text)
+    except BadRequest as error:
+        return [Response(error.request_id, status="error", code=400, error=str(error), line=line.number)]
+    try:
+        known = answers.known(request) if answers is not None else []
+    except Conflict as error:
+        return [Response(request.request_id, status="error", code=409, error=str(error))]
+    return [*known] or [request]
+
+
+async def featurize(
+    requests: AsyncIterable[Request | Response], features: FeatureStore, *, policy: Policy = DEFAULT
+) -> AsyncGenerator[Features | Response, None]:
+    """Join each request with what is stored for its entity and with its live signals. Demand: one pull an item."""
+
+    names = features.signals
+
+    async def joined(request: Request) -> Features:
+        stored: Any = features.stored(request.entity_id)
+        return combined(request, await stored if to_await(stored) else stored, names)
+
+    call = answering("featurize", joined, policy)
+    async with Owned() as owned:
+        async for item in owned.opened(_ahead(requests, Request, call, policy)):
+            yield await call(item) if isinstance(item, Request) else item
+
+
+async def infer(
+    vectors: AsyncIterable[Features | Response], model: Model, *, policy: Policy = DEFAULT
+) -> AsyncGenerator[Prediction | Response, None]:
+    """Ask the model. One that answers in parts has each of them handed on when it is there. Demand: one pull a request."""
+    async with Owned() as owned:
+        if not hasattr(model, "predict"):
+            # A stream that has failed has no second try in it.
+            following = guarded("infer", _next, replace(policy, retry=None))
+            async for item in owned.opened(vectors):
+                if not isinstance(item, Features):
+                    yield item
+                    continue
+                async for part in owned.opened(_in_parts(item, model.stream(item), following)):
+                    yield part
+            return
+
+        async def predicted(item: Features) -> Prediction:
+            value: Any = model.predict(item)
+            return Prediction(item.request_id, await value if to_await(value) else value, item.request)
+
+        call = answering("infer", predicted, policy)
+        async for item in owned.opened(_ahead(vectors, Features, call, policy)):
+            yield await call(item) if isinstance(item, Features) else item
+
+
+async def post_process(
+    predictions: AsyncIterable[Prediction | Response],
+    post: PostProcessor = as_it_is,
+    *,
+    policy: Policy = DEFAULT,
+) -> AsyncGenerator[Response, None]:
+    """Make answers of predictions. Demand: one pull an item."""
+
+    async def answered(said: Prediction) -> Response:
+        value: Any = post(said)
+        value = await value if to_await(value) else value
+        return Response(said.request_id, value, part=said.part, last=said.last)
+
+    call = answering("post_process", answered, policy)
+    async with Owned() as owned:
+        async for item in owned.opened(_ahead(predictions, Prediction, call, policy)):
+            yield await call(item) if isinstance(item, Prediction) else item
+
+
+async def write_responses(
+    responses: AsyncIterable[Response], connection: Connection, *, answers: Answers | None = None
+) -> AsyncGenerator[Written, None]:
+    """Send each answer; stored in `answers` before its end is sent, so that a retry is answered alike.
+
+    Demand: one pull an item. Memory: the parts of one answer, where they are stored.
+    """
+    parts: list[Response] = []
+    async with Owned() as owned:
+        async for response in owned.opened(responses):
+            if answers is not None:
+                parts.append(response)
+                if response.last:
+                    answers.keep(*parts)
+                    parts.clear()
+            await connection.write_response(response.request_id, response)
+            yield Written(response.request_id, response.status, response.last)
+
+
+def _ahead(
+    items: AsyncIterable[Any], kind: type[Any], call: Callable[[Any], Awaitable[Any]], policy: Policy
+) -> AsyncIterable[Any]:
+    """The items themselves, for a stage that calls one at a time; for one that runs ahead, what the calls gave."""
+    if policy.concurrency == 1:
+        return items
+
+    async def called(item: Any) -> Any:
+        return await call(item) if isinstance(item, kind) else item
+
+    return amap(called, concurrency=policy.concurrency)(items)
+
+
+async def _in_parts(
+    features: Features, parts: AsyncIterator[Any], following: Callable[[Any], Awaitable[Any]]
+) -> AsyncGenerator[Prediction | Response, None]:
+    part = 0
+    async with Owned() as owned:
+        it = owned.opened(parts)
+        try:
+            while (value := await following(it)) is not _END:
+                yield Prediction(features.request_id, value, features.request, part, last=False)
+                part += 1
+        except Exception as error:
+            yield replace(answer_for(features.request_id, "infer", error), part=part)
+            return
+    yield Prediction(features.request_id, None, features.request, part)
+
+
+async def _next(it: AsyncIterator[Any]) -> Any:
+    return await anext(it, _END)
+
+
+_END: Any = object()
