@@ -278,4 +278,98 @@ TWINS = (
         frozenset({"fills_only_when_asked", "one_more_in_hand", "reads_blocks"}),
         "What is ready too late and what is asked for too early show in the same two places, whichever way it is wrong.",
     ),
+    Twins(
+        ("amap",),
+        frozenset({"gathers", "awaits_whatever_comes"}),
+        "One knows no plain functions because gather wants awaitables, the other because it awaits; only one of them ever runs two calls at once.",
+    ),
+    Twins(
+        ("amap",),
+        frozenset({"a_task_for_every_item", "raises_before_its_turn"}),
+        "Both begin everything at once: one is the tutorial's list of tasks, the other the same list under `gather`, which also throws away what was due.",
+    ),
+    Twins(
+        ("amap",),
+        frozenset({"stops_at_the_first_failure", "puts_failures_last", "stops_waiting_only"}),
+        "Three policies by hand around one call at a time: one loses the rest, one the place, one the call itself.",
+    ),
+    Twins(
+        ("amap",),
+        frozenset({"calls_in_your_context", "never_closes_its_source"}),
+        "Both are the plain loop of one `await` after another: one shows what it does to its reader, the other what it leaves open.",
+    ),
+    Twins(
+        ("amap",),
+        frozenset({"ends_while_siblings_run", "cancels_and_leaves"}),
+        "Both leave calls behind: one never tells them to stop, the other does not wait until they have.",
+    ),
+    Twins(
+        ("aroundrobin",),
+        frozenset({"chains_instead", "ends_with_the_shortest"}),
+        "One takes all of a source in a turn, the other ends with the first that ends; two sources of unequal length show both.",
+    ),
+    Twins(
+        ("abatch",),
+        frozenset(
+            {
+                "looks_at_the_clock_when_an_item_comes",
+                "waits_anew_for_each_item",
+                "loses_what_came_before_an_error",
+            }
+        ),
+        "Three timers by hand: one that only an item can set off, one that every item sets back, one that an error leaves with a batch in its hands.",
+    ),
+    Twins(
+        ("abatch",),
+        frozenset({"closes_it_twice", "closes_nothing"}),
+        "Too often and never.",
+    ),
+    Twins(
+        ("abroadcast",),
+        frozenset({"shares_the_work", "pulls_in_the_readers_task", "tells_one_branch_only"}),
+        "Three that hand one iterator round: the items go to one branch, the stream dies with a reader, or the error is one branch's own.",
+    ),
+    Twins(
+        ("abroadcast",),
+        frozenset({"begins_to_pump", "loses_the_item_it_refuses", "drops_in_silence", "drops_the_newest"}),
+        "Four queues in place of a bound: filled too early, or full at the wrong moment, and each has another idea of whom to take it from.",
+    ),
+    Twins(
+        ("abroadcast",),
+        frozenset({"closes_with_the_first", "leaves_the_stream_open"}),
+        "Too early and never.",
+    ),
+    Twins(
+        ("single_task",),
+        frozenset(
+            {
+                "drops_none_in_lists",
+                "fans_out_all_the_way",
+                "fans_tuples_out",
+                "keeps_side_inputs_on_the_task",
+                "leaves_its_calls",
+            }
+        ),
+        "On the same few lines, which count and close nothing: three take results apart in another way, one shares what is a run's own, one shows what the lines leave running.",
+    ),
+    Twins(
+        ("single_task",),
+        frozenset({"a_call_more", "reads_far_ahead"}),
+        "One call more, and twice as many.",
+    ),
+    Twins(
+        ("batch_task",),
+        frozenset({"batches_as_completed", "one_batch_at_a_time"}),
+        "Batches side by side in no order, and in order but not side by side.",
+    ),
+    Twins(
+        ("get_current_context",),
+        frozenset({"remembers_the_first_context", "shares_its_data", "there_is_none"}),
+        "The first run's context for all, the first run's data for all, and none at all: the second run tells.",
+    ),
+    Twins(
+        ("aprogress",),
+        frozenset({"looks_ahead", "swallows_errors"}),
+        "One asks too early and meets an error before its turn, the other hears of none; neither closes what it wraps.",
+    ),
 )
