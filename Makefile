@@ -53,8 +53,9 @@ bench-rag: $(VENV)/.ready ## time the RAG builder against its peers, which go in
 	    langchain-classic greenlet chonkie llama-index-core haystack-ai llm lancedb tantivy bm25s PyStemmer typer rich
 	@PYTHONPATH=. .venv-rag-peers/bin/python tests/benchmarks/bench_rag.py $(BENCH_ARGS)
 
-bench-serving: $(VENV)/.ready ## time the serving pipeline against bare generators, its audit, and many calls as one
+bench-serving: $(VENV)/.ready ## time the five stages, their audit, many calls as one, and HTTP, against what one writes by hand
 	@$(BIN)/python tests/benchmarks/bench_serving.py $(BENCH_ARGS)
+	@$(BIN)/python tests/benchmarks/bench_http.py
 
 costs: $(VENV)/.ready ## write tests/benchmarks/COSTS.md anew: what each function costs
 	@$(BIN)/python tests/benchmarks/bench_cost.py --write $(COST_ARGS)
