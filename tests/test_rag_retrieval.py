@@ -288,6 +288,23 @@ class TestFastViews:
             assert fast.fast_views(index) is not None
             assert {hit.source for hit in search(index, "stream")} == {"a.md", "b.md"}
 
+    def test_views_are_made_anew_though_somebody_writes_into_the_old_ones(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "i.db"
+        with_views(path, [RawDoc("a", "stream", "a.md")])
+
+        def stays_full(folder: str, **_: object) -> None:
+            """A deletion that finds a new file whenever it has deleted one."""
+
+        monkeypatch.setattr(shutil, "rmtree", stays_full)
+        with_views(path, [RawDoc("a", "stream", "a.md"), RawDoc("b", "stream", "b.md")])
+        assert views_of(path) is not None
+        assert list(tmp_path.glob("i.db.tantivy.*.old"))
+        monkeypatch.undo()
+        with_views(path, [RawDoc("a", "stream", "a.md")])
+        assert not list(tmp_path.glob("i.db.tantivy.*"))
+
     @pytest.mark.parametrize("damage", ["stamp.json", "chunk/meta.json", "section"])
     def test_damaged_views_are_not_used(self, tmp_path: Path, damage: str) -> None:
         path = tmp_path / "i.db"

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from glob import escape, glob
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -121,8 +122,13 @@ def _write(path: str, run: int) -> None:
             writer.commit()
             writer.wait_merging_threads()
     _put_stamp(beside, run)
-    shutil.rmtree(folder, ignore_errors=True)
+    # Out of the way first: a thread of somebody who reads may write into the old ones while they are being deleted.
+    old = f"{folder}.{run}.old"
+    with suppress(FileNotFoundError):
+        os.rename(folder, old)
     os.rename(beside, folder)
+    for left in glob(f"{escape(folder)}.*.old"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _stems(tantivy: Any) -> Any:
