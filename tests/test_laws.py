@@ -8,10 +8,10 @@ from contextlib import suppress
 import pytest
 
 import funcpipe_rag
-from funcpipe_rag import laws
+from funcpipe_rag import aio, laws
 from funcpipe_rag.laws.mutants import MUTANTS, mutants_of
 
-# What an exercise or a row of the curriculum names, and so owes at least four mutants.
+# What an exercise or a row of the curriculum names, and so owes at least four mutants; every async function does.
 TAUGHT = (
     "make_chain",
     "make_roundrobin",
@@ -31,9 +31,6 @@ TAUGHT = (
     "make_rate_limit",
     "make_tap",
     "make_sampler_stable",
-    "single_task",
-    "batch_task",
-    "get_current_context",
 )
 
 
@@ -59,7 +56,8 @@ def test_every_law_kills_a_mutant() -> None:
 def test_every_function_with_a_law_is_on_the_face_and_has_its_mutants() -> None:
     for function in {law.about for law in laws.LAWS.values()}:
         assert hasattr(funcpipe_rag, function)
-        assert len(mutants_of(function)) >= (4 if function in TAUGHT else 1), function
+        owed = 4 if function in (*TAUGHT, *aio.__all__) else 1
+        assert len(mutants_of(function)) >= owed, function
 
 
 NOT_FOR_LAWS = (

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from itertools import accumulate
+from types import AsyncGeneratorType
 from typing import Any
 
 import pytest
@@ -704,3 +706,35 @@ def test_the_value_of_an_answer_is_what_the_post_processor_says() -> None:
         connection = MemoryConnection(lines(1))
         run(Service(Slow(), post=post).run(connection))
         assert connection.written[0].value == value
+
+
+class Countdown:
+    """A model that answers in parts, and notes how many async generators there are at each request."""
+
+    def __init__(self) -> None:
+        self.there: list[int] = []
+
+    def stream(self, features: Features) -> AsyncIterator[int]:
+        if features.request.text == "no":
+            raise LookupError("no stream for this one")
+        self.there.append(sum(type(thing) is AsyncGeneratorType for thing in gc.get_objects()))
+        return self._parts()
+
+    async def _parts(self) -> AsyncIterator[int]:
+        yield 1
+        yield 0
+
+
+def test_the_parts_of_an_answer_are_gone_with_it_however_long_the_connection_lasts() -> None:
+    model = Countdown()
+    connection = MemoryConnection((Request(f"r{place}").to_json() for place in range(50)), keep=False)
+    assert run(Service(model).run(connection)) == {"ok": 50}
+    assert connection.count == 150
+    assert model.there[-1] <= model.there[1], model.there
+
+
+def test_a_model_that_raises_before_its_first_part_costs_that_request_alone() -> None:
+    sent = [Request("r0", text="no").to_json(), Request("r1").to_json()]
+    connection = MemoryConnection(sent)
+    assert run(Service(Countdown()).run(connection)) == {"error": 1, "ok": 1}
+    assert connection.written[0].error == "infer failed (LookupError)"

@@ -21,7 +21,24 @@ class IndexModel:
     """The RAG index as a model: each request's text is a question, each part of the answer a sentence with its place.
 
     The index is read in a thread of its own, so that a slow question does not keep the loop. Use it with `async with`.
-    Class: external. Memory: as `gen_answers`. Errors: those of `gen_answers`.
+
+    >>> import os
+    >>> from tempfile import TemporaryDirectory
+    >>> from funcpipe_rag.rag import RagEnv, RawDoc, build_index
+    >>> from funcpipe_rag.serving.features import combined
+    >>> from funcpipe_rag.serving.requests import Request
+    >>> async def answered(path, question):
+    ...     async with IndexModel(path) as model:
+    ...         asked = combined(Request("r1", text=question), [], [])
+    ...         return [(part["text"], part["citation"]) async for part in model.stream(asked)]
+    >>> with TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "docs.db")
+    ...     _ = build_index(path, [RawDoc("tee", "A tee splits one stream into two.", "tee.md")], RagEnv(chunk_size=1000))
+    ...     asyncio.run(answered(path, "How do I split a stream?"))
+    [('A tee splits one stream into two.', 'tee.md:0-33')]
+
+    Class: external. Demand: a sentence when it is asked for. Memory: as `gen_answers`. Closing: closes the index and
+    ends the thread. Errors: those of `gen_answers` and of opening the index; ValueError for `sentences` < 1.
     """
 
     def __init__(self, path: str, *, sentences: int = 3) -> None:

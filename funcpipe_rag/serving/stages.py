@@ -80,7 +80,10 @@ async def parse_requests(
     ('r1', 400, 2)
 
     A line that cannot be read becomes an answer that names it, and the stream goes on. Where `answers` knows the
-    request, its stored answer comes in its place. Demand: one line an item.
+    request, its stored answer comes in its place.
+
+    Class: external. Demand: one line an item. Memory: one line. Closing: leaves the connection to the driver. Errors:
+    those of the connection.
     """
     while (line := await connection.read_request()) is not None:
         for item in [line] if isinstance(line, Response) else _parsed(line, answers, most_bytes):
@@ -109,8 +112,21 @@ def _parsed(line: Line, answers: Answers | None, most_bytes: int) -> list[Reques
 async def featurize(
     requests: AsyncIterable[Request | Response], features: FeatureStore, *, policy: Policy = DEFAULT
 ) -> AsyncGenerator[Features | Response, None]:
-    """Join each request with what is stored for its entity and with its live signals. Demand: one pull an item."""
+    """Join each request with what is stored for its entity and with its live signals.
 
+    >>> from funcpipe_rag.aio import collect, from_sync
+    >>> from funcpipe_rag.aio.testing import run
+    >>> from funcpipe_rag.serving.features import SQLiteFeatures
+    >>> store = SQLiteFeatures(":memory:", signals=["clicks"])
+    >>> store.put({"user 7": [0.5]})
+    >>> requests = [Request("r1", "user 7", {"clicks": 3.0}), Request("r2", "user 9")]
+    >>> joined, refused = run(collect(featurize(from_sync(requests), store)))
+    >>> joined.feature_vec, refused.code, refused.error
+    (array([0.5, 3. ], dtype=float32), 404, "no features are stored for 'user 9'")
+
+    Class: external. Demand: one pull an item; with a policy's concurrency of n, n - 1 further. Memory: so many requests.
+    Closing: closes the requests. Errors: those of the requests; what fails for one of them becomes its answer.
+    """
     names = features.signals
 
     async def joined(request: Request) -> Features:
@@ -126,7 +142,23 @@ async def featurize(
 async def infer(
     vectors: AsyncIterable[Features | Response], model: Model, *, policy: Policy = DEFAULT
 ) -> AsyncGenerator[Prediction | Response, None]:
-    """Ask the model. One that answers in parts has each of them handed on when it is there. Demand: one pull a request."""
+    """Ask the model. One that answers in parts has each of them handed on when it is there.
+
+    >>> from funcpipe_rag.aio import collect, from_sync
+    >>> from funcpipe_rag.aio.testing import run
+    >>> from funcpipe_rag.serving.features import combined
+    >>> class Words:
+    ...     async def stream(self, features):
+    ...         for word in features.request.text.split():
+    ...             yield word
+    >>> vectors = from_sync([combined(Request("r1", text="one two"), [], [])])
+    >>> [(said.part, said.value, said.last) for said in run(collect(infer(vectors, Words())))]
+    [(0, 'one', False), (1, 'two', False), (2, None, True)]
+
+    Class: external. Demand: one pull a request; with a policy's concurrency of n, n - 1 further. Memory: so many
+    requests. Closing: closes the vectors, and the parts of the answer in hand. Errors: those of the vectors; what
+    fails for one request becomes its answer, or the end of it.
+    """
     async with Owned() as owned:
         if not hasattr(model, "predict"):
             # A stream that has failed has no second try in it.
@@ -135,8 +167,10 @@ async def infer(
                 if not isinstance(item, Features):
                     yield item
                     continue
-                async for part in owned.opened(_in_parts(item, model.stream(item), following)):
-                    yield part
+                # Closed with its request: the stage lives as long as the connection.
+                async with Owned() as these:
+                    async for part in these.opened(_in_parts(item, model.stream, following)):
+                        yield part
             return
 
         async def predicted(item: Features) -> Prediction:
@@ -154,7 +188,18 @@ async def post_process(
     *,
     policy: Policy = DEFAULT,
 ) -> AsyncGenerator[Response, None]:
-    """Make answers of predictions. Demand: one pull an item."""
+    """Make answers of predictions.
+
+    >>> from funcpipe_rag.aio import collect, from_sync
+    >>> from funcpipe_rag.aio.testing import run
+    >>> said = [Prediction("r1", 0.75, Request("r1")), Prediction("r2", "high", Request("r2"))]
+    >>> rounded, failed = run(collect(post_process(from_sync(said), lambda one: round(one.value))))
+    >>> rounded.value, failed.code, failed.error
+    (1, 500, 'post_process failed (TypeError)')
+
+    Class: pure in `post`. Demand: one pull an item; with a policy's concurrency of n, n - 1 further. Memory: so many
+    predictions. Closing: closes the predictions. Errors: those of the predictions; what fails for one becomes its answer.
+    """
 
     async def answered(said: Prediction) -> Response:
         value: Any = post(said)
@@ -172,7 +217,18 @@ async def write_responses(
 ) -> AsyncGenerator[Written, None]:
     """Send each answer; stored in `answers` before its end is sent, so that a retry is answered alike.
 
-    Demand: one pull an item. Memory: the parts of one answer, where they are stored.
+    >>> from funcpipe_rag.aio import collect, from_sync
+    >>> from funcpipe_rag.aio.testing import run
+    >>> from funcpipe_rag.serving.connections import MemoryConnection
+    >>> connection = MemoryConnection()
+    >>> run(collect(write_responses(from_sync([Response("r1", 0.5)]), connection)))
+    [Written(request_id='r1', status='ok', last=True)]
+    >>> connection.written[0].value
+    0.5
+
+    Class: external. Demand: one pull an item. Memory: the parts of one answer, where they are stored. Closing: closes
+    the responses, and leaves the connection to the driver. Errors: those of the responses, of the connection, and of
+    `answers`.
     """
     parts: list[Response] = []
     async with Owned() as owned:
@@ -200,12 +256,14 @@ def _ahead(
 
 
 async def _in_parts(
-    features: Features, parts: AsyncIterator[Any], following: Callable[[Any], Awaitable[Any]]
+    features: Features,
+    stream: Callable[[Features], AsyncIterator[Any]],
+    following: Callable[[Any], Awaitable[Any]],
 ) -> AsyncGenerator[Prediction | Response, None]:
     part = 0
     async with Owned() as owned:
-        it = owned.opened(parts)
         try:
+            it = owned.opened(stream(features))
             while (value := await following(it)) is not _END:
                 yield Prediction(features.request_id, value, features.request, part, last=False)
                 part += 1
