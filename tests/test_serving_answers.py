@@ -25,6 +25,7 @@ from funcpipe_rag.serving import (
     SQLiteFeatures,
     UnknownEntity,
 )
+from funcpipe_rag.serving.tables import opened
 
 
 class Counting:
@@ -162,9 +163,9 @@ BOTH = """
 import sys
 from funcpipe_rag.serving import Answers, Request, Response
 
-answers = Answers(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
+answers = Answers(sys.argv[1])
 for place in range(1500):
     request = Request(f"r{place}", text="why")
     known = answers.known(request)
@@ -204,6 +205,40 @@ def test_two_processes_may_be_asked_the_same_at_the_same_time(path: str) -> None
     told = {answers.known(Request(f"r{place}", text="why"))[0].value for place in range(1500)}
     assert told <= {"left", "right"}
     answers.close()
+
+
+@pytest.mark.parametrize("kind", [Answers, SQLiteFeatures])
+def test_a_file_that_somebody_else_is_making_is_waited_for(
+    kind: type[Answers | SQLiteFeatures], path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waits = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            other.execute("COMMIT")
+
+    monkeypatch.setattr("funcpipe_rag.serving.tables.sleep", wait)
+    kind(path).close()
+    assert len(waits) == 3
+    other.close()
+
+
+def test_a_file_that_stays_busy_is_an_error_in_the_end(path: str) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        opened(path, patience=0.01)
+    other.close()
+
+
+def test_a_file_that_is_no_database_is_said_at_once(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(path).write_bytes(b"no database" * 100)
+    monkeypatch.delattr("funcpipe_rag.serving.tables.sleep")
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        Answers(path)
 
 
 def test_features_are_stored_all_or_none(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from hashlib import sha256
 from typing import Any
 
 from .requests import Request, Response
+from .tables import opened
 
 
 class Conflict(ValueError):
@@ -36,16 +36,12 @@ class Answers:
     """
 
     def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.execute(
+        self._connection = opened(
+            path,
             "CREATE TABLE IF NOT EXISTS requests (request_id TEXT PRIMARY KEY, digest BLOB NOT NULL, "
-            "complete INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID"
-        )
-        self._connection.execute(
+            "complete INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID",
             "CREATE TABLE IF NOT EXISTS parts (request_id TEXT, part INTEGER, response TEXT NOT NULL, "
-            "PRIMARY KEY (request_id, part)) WITHOUT ROWID"
+            "PRIMARY KEY (request_id, part)) WITHOUT ROWID",
         )
 
     def known(self, request: Request) -> list[Response]:

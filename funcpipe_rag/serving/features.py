@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .requests import Request
+from .tables import opened
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -83,29 +83,31 @@ class SQLiteFeatures:
 
     def __init__(self, path: str, *, signals: Iterable[str] = ()) -> None:
         self.signals: Sequence[str] = tuple(signals)
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS features (entity_id TEXT PRIMARY KEY, stored TEXT NOT NULL) WITHOUT ROWID"
+        self._connection = opened(
+            path,
+            "CREATE TABLE IF NOT EXISTS features (entity_id TEXT PRIMARY KEY, stored TEXT NOT NULL) WITHOUT ROWID",
         )
 
     def put(self, rows: Mapping[str, Sequence[float]]) -> None:
         """Store features, all or none of these rows; what was there for the same entity is replaced."""
-        lengths = {len(row) for row in rows.values()}
-        (known,) = self._connection.execute("SELECT max(json_array_length(stored)) FROM features").fetchone()
-        if len(lengths | ({known} if known is not None else set())) > 1:
-            raise ValueError(
-                f"SQLiteFeatures: every entity has equally many features; got rows of {sorted(lengths)}"
-                + (f", and {known} are stored" if known is not None else "")
-            )
         numbers = {entity: [float(one) for one in row] for entity, row in rows.items()}
         for entity, row in numbers.items():
             if not all(map(isfinite, row)):
                 raise ValueError(f"SQLiteFeatures: {entity[:60]!r} must have finite numbers, got {row}")
         texts = [(entity, json.dumps(row)) for entity, row in numbers.items()]
         with self._connection:
-            self._connection.execute("BEGIN")
+            # Nobody else may store rows of another length between the look and the writing.
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._refuse_unequal({len(row) for row in numbers.values()})
             self._connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?)", texts)
+
+    def _refuse_unequal(self, lengths: set[int]) -> None:
+        (known,) = self._connection.execute("SELECT max(json_array_length(stored)) FROM features").fetchone()
+        if len(lengths | ({known} if known is not None else set())) > 1:
+            raise ValueError(
+                f"SQLiteFeatures: every entity has equally many features; got rows of {sorted(lengths)}"
+                + (f", and {known} are stored" if known is not None else "")
+            )
 
     def stored(self, entity_id: str) -> Sequence[float]:
         """The stored features of an entity."""
