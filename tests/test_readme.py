@@ -87,6 +87,20 @@ def test_an_example_that_lies_is_found() -> None:
     assert "line 7" in report
 
 
+def test_its_pictures_are_what_its_python_draws_and_say_it_in_words(tmp_path: Path) -> None:
+    script = Path(__file__).parent / "readme_pictures.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == ""
+    drawn = {picture.name: picture.read_text("utf-8") for picture in tmp_path.iterdir()}
+    kept = {
+        picture.name: picture.read_text("utf-8") for picture in (README.parent / "modules/pictures").iterdir()
+    }
+    assert drawn == kept, "run: python tests/readme_pictures.py modules/pictures"
+    assert len(drawn) == README.read_text("utf-8").count("![")
+
+
 # The command line
 
 
