@@ -499,3 +499,25 @@ def test_what_a_full_disk_cut_off_does_not_run_into_what_follows(
     told = replay(path, stages=["infer"])
     assert [one.request_id for one in told.passages] == ["r0", "r2"]
     assert [gap.kind for gap in told.gaps] == ["cut", "missing"]
+
+
+def test_an_answer_in_parts_leaves_no_time_behind() -> None:
+    class Words:
+        async def stream(self, features: Features) -> AsyncIterator[Any]:
+            for word in features.request.text.split():
+                yield word
+
+    async def twice() -> AsyncIterator[str]:
+        for place in 0, 1:
+            await asyncio.sleep(100 * place)
+            yield Request("r1", text="one two three").to_json()
+
+    async def served() -> list[Record]:
+        trail = Trail(clock=asyncio.get_running_loop().time)
+        await Service(Words(), audit=trail).run(MemoryConnection(twice(), keep=False))
+        return trail.records
+
+    records = run(served())
+    assert len([one for one in records if one.stage == "write_responses"]) == 8
+    # A time that the first answer had left behind would be where the second one is said to have begun.
+    assert {one.duration for one in records if one.stage != "parse_requests"} == {0.0}

@@ -102,14 +102,22 @@ def audited(
 class _Taken:
     """When a stage took the requests that it has not given yet."""
 
-    __slots__ = ("_again", "_at")
+    __slots__ = ("_again", "_at", "_in_parts")
 
     def __init__(self) -> None:
         self._at: dict[str | None, float] = {}
+        self._in_parts: set[str | None] = set()
+        """Of which a part was taken, and not the last one: what follows is no other request."""
         self._again: dict[str | None, deque[float]] = {}
         """The same id on its way more than once: a retry that came early, or lines without an id."""
 
-    def put(self, request_id: str | None, now: float) -> None:
+    def put(self, request_id: str | None, now: float, last: bool) -> None:
+        if request_id in self._in_parts:
+            if last:
+                self._in_parts.discard(request_id)
+            return
+        if not last:
+            self._in_parts.add(request_id)
         if request_id in self._at:
             self._again.setdefault(request_id, deque()).append(now)
         else:
@@ -142,7 +150,7 @@ async def _tapped(
 ) -> AsyncGenerator[Any, None]:
     async with Owned() as owned:
         async for item in owned.opened(upstream):
-            taken.put(item.request_id, clock())
+            taken.put(item.request_id, clock(), getattr(item, "last", True))
             yield item
 
 
@@ -158,7 +166,7 @@ async def _watched(
             asked, now = now, clock()
             note(called, request_id, taken.since(request_id, now, last) if taken else asked, now, last)
             for one in told:
-                one.put(request_id, now)
+                one.put(request_id, now, last)
             yield item
             if taken is None:
                 now = clock()
