@@ -18,7 +18,7 @@ from serving_samples import Length, Waits, leaves_nothing
 
 from funcpipe_rag.serving import Answers, Policy, Request, Service, Trail
 from funcpipe_rag.serving.access import Access, listening
-from funcpipe_rag.serving.http import HttpConnection, make_app
+from funcpipe_rag.serving.http import HttpConnection, TooLong, make_app
 from funcpipe_rag.serving.http_server import make_server, running
 from funcpipe_rag.serving.limits import Limits
 from funcpipe_rag.serving.metrics import CountedLog, Metrics
@@ -501,5 +501,43 @@ def test_the_page_asks_no_other_host_and_runs_no_other_script() -> None:
             policy = page.headers["content-security-policy"]
             assert policy.startswith("default-src 'none'; script-src 'sha256-") and "unsafe" not in policy
             assert (await here.ask("/nothing")).code == 404
+
+    leaves_nothing(test)
+
+
+def test_a_question_that_is_too_long_as_a_request_is_refused_and_nobody_waits() -> None:
+    async def test() -> None:
+        async with served(Service(Length()), limits=Limits(most_bytes=200)) as here:
+            question = json.dumps({"question": "?" * 180})
+            assert len(question) < 200
+            refused = await here.ask("/ask", question)
+            assert (refused.code, refused.json["status"]) == (413, "error")
+            with pytest.raises(TooLong, match="at most 200 bytes, this one has 300"):
+                here.door.offer(b" " * 300)
+            assert here.metrics.in_flight["http"] == 0
+            assert (await here.ask("/ask", '{"question": "four"}')).json["value"] == 4
+
+    leaves_nothing(test)
+
+
+def test_who_sends_too_much_at_once_hears_it() -> None:
+    async def test() -> None:
+        async with served(Service(Length())) as here:
+            async with here.connected() as (reader, writer):
+                # All of it, before the first look at the answer.
+                writer.write(request("/ask", b"x" * 20_000_000))
+                await writer.drain()
+                assert (await heard(reader)).code == 413
+            assert (await here.ask(body=asking("r1"))).code == 200
+
+    leaves_nothing(test)
+
+
+def test_an_origin_that_is_none_is_not_ours() -> None:
+    async def test() -> None:
+        async with served(Service(Length())) as here:
+            for origin in "http://[x", "http://[::1", "null", "":
+                refused = await here.ask("/ask", '{"question": "four"}', origin=origin)
+                assert (refused.code, refused.json["code"]) == (403, 403)
 
     leaves_nothing(test)

@@ -67,7 +67,9 @@ class Access:
 
     def is_ours(self, origin: str | None, host: str | None) -> bool:
         """Whether a request with this `Origin` comes from our own page, or from no page at all."""
-        return origin is None or urlsplit(origin).netloc == host
+        with suppress(ValueError):
+            return origin is None or urlsplit(origin).netloc == host
+        return False
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ import asyncio
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -45,6 +46,9 @@ ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 _COME_AGAIN = 1.0
 """In seconds: after this it is worth to ask a full service again."""
 
+_LINGER = 1.0
+"""In seconds: so long, what a refused client still sends is read and dropped, so that our answer reaches it."""
+
 _SIGN_OF_LIFE = 15.0
 """In seconds: so long an event stream is silent at the most."""
 
@@ -71,7 +75,7 @@ class HttpConnection:
 
     Class: external. Memory: `limits.in_flight` requests that wait, a request in the hands of each lane, and all parts of
     their answers. Closing: answers what it has taken, then ends; when it is cancelled meanwhile, what is left is
-    answered with 503. Errors: Shed, BadRequest, Conflict from `offer`; those of a service whose run fails unread.
+    answered with 503. Errors: Shed, BadRequest (TooLong is one), Conflict from `offer`; those of a service whose run fails unread.
     """
 
     def __init__(
@@ -97,6 +101,11 @@ class HttpConnection:
 
     def offer(self, body: bytes) -> Ticket:
         """Take a request, or join the one that is on its way under the same id."""
+        if len(body) > self.limits.most_bytes:
+            # The first stage would refuse it unread, in an answer without an id that would reach nobody.
+            raise TooLong(
+                f"a request has at most {self.limits.most_bytes:,} bytes, this one has {len(body):,}"
+            )
         request = Request.from_json(body)
         ticket = self._open.get(request.request_id)
         if ticket is not None:
@@ -189,6 +198,10 @@ class HttpConnection:
 
     def _fail_all(self, error: Exception) -> None:
         self.fail([*self._open.values()], lambda request_id: answer_for(request_id, "the service", error))
+
+
+class TooLong(BadRequest):
+    """A request of more bytes than the service takes."""
 
 
 class Ticket:
@@ -369,12 +382,13 @@ async def _answer(
     if body is None:
         return
     if isinstance(body, Response):
-        await _refuse(door, send, body)
+        await _refuse(door, send, body, _dropped(receive))
         return
     try:
         ticket = door.offer(made(body))
     except BadRequest as error:
-        refused = Response(error.request_id, status="error", code=400, error=str(error))
+        code = 413 if isinstance(error, TooLong) else 400
+        refused = Response(error.request_id, status="error", code=code, error=str(error))
         await _refuse(door, send, refused)
     except Conflict as error:
         await _refuse(door, send, _error(409, str(error)))
@@ -428,7 +442,17 @@ def _asked(body: bytes) -> bytes:
     return Request(uuid4().hex, text=question).to_json().encode("utf-8", "replace")
 
 
-async def _refuse(door: HttpConnection, send: Send, refused: Response) -> None:
+async def _dropped(receive: Receive) -> None:
+    """Read what a client still sends, for a moment: a socket that is closed with something unread takes our answer along."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER):
+            while (await receive()).get("more_body", False):
+                pass
+
+
+async def _refuse(
+    door: HttpConnection, send: Send, refused: Response, before_the_end: Awaitable[None] | None = None
+) -> None:
     denied = refused.code in (401, 403, 421)
     door.metrics.refused("http", "denied" if denied else refused.status)
     more = _retry(refused)
@@ -437,7 +461,7 @@ async def _refuse(door: HttpConnection, send: Send, refused: Response) -> None:
     if refused.code in (408, 413):
         # What it still sends is not read.
         more.append((b"connection", b"close"))
-    await _reply(send, refused.code, refused.to_json().encode(), more=more)
+    await _reply(send, refused.code, refused.to_json().encode(), more=more, before_the_end=before_the_end)
 
 
 def _retry(answer: Response) -> list[tuple[bytes, bytes]]:
@@ -450,6 +474,7 @@ async def _reply(
     body: bytes,
     kind: bytes = b"application/json",
     more: list[tuple[bytes, bytes]] | None = None,
+    before_the_end: Awaitable[None] | None = None,
 ) -> None:
     headers = [
         (b"content-type", kind),
@@ -459,6 +484,10 @@ async def _reply(
         *(more or ()),
     ]
     await send({"type": "http.response.start", "status": code, "headers": headers})
+    if before_the_end is not None:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await before_the_end
+        body = b""
     await send({"type": "http.response.body", "body": body})
 
 
