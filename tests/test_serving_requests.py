@@ -211,3 +211,9 @@ def test_a_request_does_not_change() -> None:
 def test_what_is_no_answer_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Response.from_json(line)
+
+
+def test_a_version_is_a_whole_number() -> None:
+    # 1.0 would be answered as another request than 1.
+    with pytest.raises(BadRequest, match=r"version must be 1, got 1\.0"):
+        Request.from_json('{"request_id": "r1", "version": 1.0}')

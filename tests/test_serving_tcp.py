@@ -297,6 +297,40 @@ def test_a_page_cannot_speak_through_a_browser() -> None:
     leaves_nothing(test)
 
 
+def test_a_page_cannot_speak_through_a_browser_behind_a_line_that_is_too_long() -> None:
+    async def test() -> None:
+        model = Length()
+        async with served(Service(model), limits=Limits(most_bytes=200)) as (_, port):
+            for end in b"\n", b"":
+                async with connected(port) as client:
+                    # With its end and without, as the bytes may come.
+                    await client.say(b"POST /" + b"x" * 300, end=end)
+                    await client.say(b" HTTP/1.1", "Host: 127.0.0.1", "", asking("r1"))
+                    (refused,) = await client.rest()
+                    assert (refused["code"], refused["error"]) == (
+                        400,
+                        "this port takes JSON lines, and this is HTTP",
+                    )
+        assert model.asked == []
+
+    leaves_nothing(test)
+
+
+def test_half_a_character_is_one_lines_mistake() -> None:
+    async def test() -> None:
+        async with served(Service(Length())) as (_, port), connected(port) as client:
+            for field in "request_id", "text", "kind", "entity_id":
+                await client.say(json.dumps({"request_id": "r1", "text": "a", field: "\ud800"}))
+                said = await client.hear()
+                assert (said["code"], said["error"].partition(" ")[0]) == (400, field)
+            await client.say(json.dumps({"request_id": "r1", "live_signals": {"\udfff": 1}}))
+            assert (await client.hear())["error"].startswith("live_signals")
+            await client.say(asking("r2"))
+            assert (await client.hear())["value"] == 4
+
+    leaves_nothing(test)
+
+
 def test_draining_answers_the_whole_lines_that_were_read_and_no_more() -> None:
     async def test() -> None:
         model = Waits()

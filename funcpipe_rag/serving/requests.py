@@ -66,10 +66,11 @@ class Request:
             raise BadRequest(f"a request is a JSON object, got {_kind(given)}")
         request_id = given.get("request_id")
         known = request_id if isinstance(request_id, str) and len(request_id) <= LONGEST_ID else None
+        known = known if known and _writable(known) else None
         try:
             return cls(**_checked(given))
         except ValueError as error:
-            raise BadRequest(str(error), known or None) from None
+            raise BadRequest(str(error), known) from None
 
     def to_json(self) -> str:
         """As one line of JSON; what is not set is left out."""
@@ -153,7 +154,7 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
     """The fields, each of its kind; ValueError naming the first that is not."""
     unknown = given.keys() - {"request_id", "entity_id", "live_signals", "text", "kind", "version"}
     version = given.get("version", VERSION)
-    if version != VERSION or isinstance(version, bool):
+    if version != VERSION or not isinstance(version, int) or isinstance(version, bool):
         raise ValueError(f"version must be {VERSION}, got {_short(version)}")
     if unknown:
         raise ValueError(f"there is no field {_short(min(unknown))} in a request of version {VERSION}")
@@ -162,12 +163,16 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
     for name in ("request_id", "entity_id", "text", "kind"):
         if name in given and not isinstance(given[name], str):
             raise ValueError(f"{name} must be a text, got {_short(given[name])}")
+        if name in given and not _writable(given[name]):
+            raise ValueError(f"{name} must be Unicode; half of a pair (\\ud800 to \\udfff) is no character")
     if not given["request_id"] or len(given["request_id"]) > LONGEST_ID:
         raise ValueError(f"request_id must have 1 to {LONGEST_ID} characters, got {len(given['request_id'])}")
     signals = given.get("live_signals", {})
     if not isinstance(signals, dict):
         raise ValueError(f"live_signals must be an object of numbers, got {_kind(signals)}")
     for name, value in signals.items():
+        if not _writable(name):
+            raise ValueError(f"live_signals: {_short(name)} is not Unicode, so it is no name")
         if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
             raise ValueError(f"live_signals: {_short(name)} must be a finite number, got {_short(value)}")
     return {
@@ -181,6 +186,16 @@ def _finite(value: float) -> bool:
         return isfinite(value)
     except OverflowError:
         return False
+
+
+def _writable(text: str) -> bool:
+    """Whether a text can be written as UTF-8: JSON can escape half of a surrogate pair, which is no character."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return False
+    return True
 
 
 def _short(value: object) -> str:

@@ -34,6 +34,8 @@ _LINGER = 1.0
 """In seconds: so long, what a client still sends is read and dropped, so that its last answers reach it."""
 
 _HTTP = re.compile(rb"[A-Z]+ \S+ HTTP/\d")
+_METHOD = re.compile(rb"[A-Z]{1,20} ")
+"""How a line of HTTP begins, and none of JSON: for a first line that does not come to its end."""
 
 
 class Gone(ConnectionError):
@@ -73,6 +75,7 @@ class LineConnection(asyncio.Protocol):
         self._whole = 0  # how many ends of lines the buffer has
         self._number = 0
         self._admitted = False
+        self._shouts = False  # the first line begins like one of HTTP
         self._dropping = False  # the rest of a line that was too long
         self._eof = False
         self._stopped = False
@@ -88,7 +91,7 @@ class LineConnection(asyncio.Protocol):
         await asyncio.sleep(0)
         item = await self._next()
         if not self._admitted and item is not None:
-            if isinstance(item, Line) and _HTTP.match(cast(bytes, item.text)):
+            if self._shouts if isinstance(item, Response) else _HTTP.match(cast(bytes, item.text)):
                 return self._last_word(400, "this port takes JSON lines, and this is HTTP")
             if self._access is not None and self._access.wants_token:
                 if isinstance(item, Response) or not self._access.admits(_token(item.text)):
@@ -189,6 +192,8 @@ class LineConnection(asyncio.Protocol):
 
     def _at_hand(self) -> Line | Response | None:
         most = self._limits.most_bytes
+        if not self._number:
+            self._shouts = _METHOD.match(self._buffer) is not None
         if self._whole:
             end = self._buffer.index(b"\n")
             text = bytes(self._buffer[:end]) if end <= most else b""
