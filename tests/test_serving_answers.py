@@ -265,7 +265,7 @@ def test_features_are_stored_all_or_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_number_is_not_stored(number: float) -> None:
     store = SQLiteFeatures(":memory:")
-    with pytest.raises(ValueError, match="SQLiteFeatures: 'a' must have finite numbers"):
+    with pytest.raises(ValueError, match="SQLiteFeatures: 'a' must have finite numbers, each for a float32"):
         store.put({"a": [1.0, number]})
     assert len(store) == 0
     store.close()

@@ -33,6 +33,7 @@ from funcpipe_rag.serving import (
     Specialists,
     SQLiteFeatures,
     Trail,
+    UnknownEntity,
     Written,
     featurize,
     infer,
@@ -738,3 +739,86 @@ def test_a_model_that_raises_before_its_first_part_costs_that_request_alone() ->
     connection = MemoryConnection(sent)
     assert run(Service(Countdown()).run(connection)) == {"error": 1, "ok": 1}
     assert connection.written[0].error == "infer failed (LookupError)"
+
+
+class Words:
+    async def stream(self, features: Features) -> AsyncIterator[Any]:
+        for word in features.request.text.split():
+            yield word
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_an_answer_whose_part_cannot_be_made_ends_there_and_once(concurrency: int) -> None:
+    def post(said: Prediction) -> Any:
+        if said.value == "bad":
+            raise ValueError("secret")
+        return said.value
+
+    connection = MemoryConnection([Request(f"r{place}", text="a bad c bad").to_json() for place in (1, 2)])
+    policies = {"post_process": Policy(concurrency=concurrency)}
+    count = run(Service(Words(), post=post, policies=policies).run(connection))
+    assert count == {"error": 2}
+    said = [(one.request_id, one.status, one.part, one.last) for one in connection.written]
+    assert said == [
+        ("r1", "ok", 0, False),
+        ("r1", "error", 1, True),
+        ("r2", "ok", 0, False),
+        ("r2", "error", 1, True),
+    ]
+
+
+@pytest.mark.parametrize("value", [float("nan"), {"a": [float("inf")]}, {1, 2}, "\ud800", object()])
+def test_a_value_that_json_has_not_is_one_requests_failure(value: Any) -> None:
+    class Model:
+        def predict(self, features: Features) -> Any:
+            return value if features.request_id == "r1" else 1
+
+    connection = MemoryConnection([Request(f"r{place}").to_json() for place in (1, 2)])
+    assert run(Service(Model()).run(connection)) == {"error": 1, "ok": 1}
+    failed, well = connection.written
+    assert failed.error.startswith("post_process failed (")
+    assert json.loads(well.to_json().encode())["value"] == 1
+
+
+def test_a_breaker_and_retries_are_not_for_what_is_wrong_with_the_request() -> None:
+    asked: list[str] = []
+
+    class Store:
+        signals = ("clicks",)
+
+        def stored(self, entity_id: str) -> Sequence[float]:
+            asked.append(entity_id)
+            if entity_id != "user 7":
+                raise UnknownEntity(f"no features are stored for {entity_id!r}")
+            return (1.0,)
+
+    sent = [
+        Request("r1", "user 8"),
+        Request("r2", "user 7"),
+        Request("r3", "user 7", {"clicks": 1e300}),
+        Request("r4", "user 7", {"clicks": 2.0}),
+    ]
+    policy = Policy(retry=RetryPolicy(attempts=3), breaker_failures=1)
+    connection = MemoryConnection([one.to_json() for one in sent])
+    run(Service(Words(), features=Store(), policies={"featurize": policy}).run(connection))
+    assert [one.code for one in connection.written if one.last] == [404, 422, 422, 200]
+    assert asked == ["user 8", "user 7", "user 7", "user 7"]
+
+
+def test_calls_that_a_breaker_let_in_have_their_answers_though_it_opens_meanwhile() -> None:
+    class Mixed:
+        async def predict(self, features: Features) -> Any:
+            place = int(features.request_id[1:])
+            await asyncio.sleep(place)
+            if place % 2:
+                raise OSError(place) if place == 1 else KeyError(place)
+            return place
+
+    connection = MemoryConnection([Request(f"r{place}").to_json() for place in (1, 2, 3)])
+    policies = {"infer": Policy(breaker_failures=1, concurrency=3)}
+    run(Service(Mixed(), policies=policies).run(connection))
+    assert [one.error or one.value for one in connection.written] == [
+        "infer failed (OSError)",
+        2,
+        "infer failed (KeyError)",
+    ]

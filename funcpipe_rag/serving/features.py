@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .requests import Request
@@ -13,6 +12,10 @@ from .tables import opened
 if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
+
+
+_LARGEST = 3.4028234663852886e38
+"""Of a float32: in place of what is beyond it a model would be given infinity."""
 
 
 class Features(NamedTuple):
@@ -28,7 +31,7 @@ class UnknownEntity(LookupError):
 
 
 class MissingSignal(LookupError):
-    """A signal that the model wants is not in the request."""
+    """A signal that the model wants is not in the request, or is too large for a float32."""
 
 
 class FeatureStore(Protocol):
@@ -92,8 +95,10 @@ class SQLiteFeatures:
         """Store features, all or none of these rows; what was there for the same entity is replaced."""
         numbers = {entity: [float(one) for one in row] for entity, row in rows.items()}
         for entity, row in numbers.items():
-            if not all(map(isfinite, row)):
-                raise ValueError(f"SQLiteFeatures: {entity[:60]!r} must have finite numbers, got {row}")
+            if not all(abs(one) <= _LARGEST for one in row):
+                raise ValueError(
+                    f"SQLiteFeatures: {entity[:60]!r} must have finite numbers, each for a float32, got {row}"
+                )
         texts = [(entity, json.dumps(row)) for entity, row in numbers.items()]
         with self._connection:
             # Nobody else may store rows of another length between the look and the writing.
@@ -138,7 +143,7 @@ def combined(request: Request, stored: Sequence[float], signals: Sequence[str]) 
     ...
     funcpipe_rag.serving.features.MissingSignal: live_signals has no 'age'; it has clicks
 
-    Errors: MissingSignal, naming it and what there is.
+    Errors: MissingSignal, naming it and what there is, or the number that no float32 can be.
     """
     # Imported here, so that the pipeline's own modules need the standard library alone.
     from numpy import array, float32
@@ -148,5 +153,8 @@ def combined(request: Request, stored: Sequence[float], signals: Sequence[str]) 
         if name not in request.live_signals:
             has = ", ".join(request.live_signals) or "none at all"
             raise MissingSignal(f"live_signals has no {name!r}; it has {has[:120]}")
-        live.append(request.live_signals[name])
+        value = request.live_signals[name]
+        if abs(value) > _LARGEST:
+            raise MissingSignal(f"live_signals: {name!r} must be a number that fits a float32, got {value:g}")
+        live.append(value)
     return Features(request.request_id, array([*stored, *live], dtype=float32), request)

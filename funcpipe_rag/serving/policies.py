@@ -82,8 +82,20 @@ def guarded(
 def answering(
     where: str, fn: Callable[[A], Coroutine[Any, Any, B]], policy: Policy
 ) -> Callable[[A], Awaitable[B | Response]]:
-    """`fn` under a policy; what fails becomes the answer to its request."""
-    call = guarded(where, fn, policy)
+    """`fn` under a policy; what fails becomes the answer to its request.
+
+    What is wrong with the request itself, an entity or a signal that is not there, is no failure of the stage: it is not
+    tried again, and no breaker counts it.
+    """
+
+    async def asked(item: Any) -> B | Response:
+        try:
+            return await fn(item)
+        except (UnknownEntity, MissingSignal) as error:
+            # The request's own fault: a second try would say the same, and a breaker would turn others away for it.
+            return answer_for(item.request_id, where, error)
+
+    call: Callable[[A], Awaitable[B | Response]] = guarded(where, asked, policy)
 
     async def answered(item: Any) -> B | Response:
         try:
@@ -112,6 +124,8 @@ def _with_breaker(
         try:
             value = await call(item)
         except Exception as error:
+            if breaker.state == "open":
+                raise
             failure = error
 
             def fails() -> Any:
@@ -119,7 +133,8 @@ def _with_breaker(
 
             breaker(fails)
             raise
-        return breaker(lambda: value)  # type: ignore[no-any-return]
+        # Other calls, begun at the same time, have opened it meanwhile: this one was let in, and has its answer.
+        return value if breaker.state == "open" else breaker(lambda: value)
 
     return tried
 

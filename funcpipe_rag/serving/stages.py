@@ -8,6 +8,7 @@ through the later stages as it is: nothing is lost, and answers leave in the ord
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -198,18 +199,39 @@ async def post_process(
     (1, 500, 'post_process failed (TypeError)')
 
     Class: pure in `post`. Demand: one pull an item; with a policy's concurrency of n, n - 1 further. Memory: so many
-    predictions. Closing: closes the predictions. Errors: those of the predictions; what fails for one becomes its answer.
+    predictions. Closing: closes the predictions. Errors: those of the predictions; what fails for one becomes its answer,
+    or the end of it, and so does a value that JSON has not, such as NaN.
     """
 
     async def answered(said: Prediction) -> Response:
         value: Any = post(said)
         value = await value if to_await(value) else value
+        if type(value) not in _PLAIN:
+            # Here it is one request's failure; where answers are sent it would be that of all.
+            _as_json(value).encode()
         return Response(said.request_id, value, part=said.part, last=said.last)
 
     call = answering("post_process", answered, policy)
+
+    async def made(said: Prediction) -> _Made:
+        return _Made(await call(said), said)
+
+    broken: str | None = None
     async with Owned() as owned:
-        async for item in owned.opened(_ahead(predictions, Prediction, call, policy)):
-            yield await call(item) if isinstance(item, Prediction) else item
+        async for item in owned.opened(_ahead(predictions, Prediction, made, policy)):
+            item = await made(item) if isinstance(item, Prediction) else item
+            if not isinstance(item, _Made):
+                yield item
+                continue
+            answer, said = item
+            if broken is None and answer.status != "ok":
+                answer = replace(answer, part=said.part)
+            gone, broken = broken, None if said.last else broken
+            if gone is None:
+                if answer.last and not said.last:
+                    # The answer has ended with this part: those behind it are nobody's.
+                    broken = said.request_id
+                yield answer
 
 
 async def write_responses(
@@ -240,6 +262,17 @@ async def write_responses(
                     parts.clear()
             await connection.write_response(response.request_id, response)
             yield Written(response.request_id, response.status, response.last)
+
+
+class _Made(NamedTuple):
+    """An answer, or a part of one, and what it was made of."""
+
+    answer: Response
+    said: Prediction
+
+
+_PLAIN = frozenset({int, bool, type(None)})
+_as_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def _ahead(
