@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -521,3 +522,36 @@ def test_an_answer_in_parts_leaves_no_time_behind() -> None:
     assert len([one for one in records if one.stage == "write_responses"]) == 8
     # A time that the first answer had left behind would be where the second one is said to have begun.
     assert {one.duration for one in records if one.stage != "parse_requests"} == {0.0}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="wants a disk that is full")
+@pytest.mark.parametrize("log", LOGS)
+def test_a_full_disk_is_named(log: Callable[..., Any]) -> None:
+    before = len(os.listdir("/dev/fd"))
+    with pytest.raises(OSError, match="'/dev/full'"):
+        log("/dev/full")
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_what_a_timer_could_not_write_is_said_to_who_notes_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, heard = tmp_path / "audit.jsonl", []
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def test() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+        log = AuditFile(path, every=0.25)
+        log.note("infer", "r1", 0.0, 0.0, True)
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "write", full)
+            await asyncio.sleep(1)
+        for said in lambda: log.note("infer", "r2", 0.0, 0.0, True), log.close:
+            with pytest.raises(OSError, match="No space left on device: '.*audit.jsonl'"):
+                said()
+
+    run(test())
+    assert heard == []
+    assert [gap.says.partition(" wrote ")[2] for gap in replay(path).gaps] == ["1 records, and 0 are there"]

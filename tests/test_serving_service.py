@@ -409,6 +409,28 @@ def test_wrong_input_is_one_line_and_an_exit_code(
             assert err.startswith("funcpipe-rag: ") and err.count("\n") == 1
 
 
+def test_where_nobody_reads_what_it_says_it_ends_well_all_the_same(index: Path) -> None:
+    async def test() -> None:
+        ours, its = os.pipe()
+        # As `serve | head -3` does.
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", CLI, "serve", "--index", index, "--port", "0"),
+            stdout=its,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+        )
+        os.close(its)
+        with open(ours) as said:
+            while not (await asyncio.to_thread(said.readline)).startswith("next "):
+                pass
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert (await process.stderr.read()).decode() == ""
+        await process.wait()
+
+    within_a_minute(test)
+
+
 def test_a_missing_extra_is_one_sentence() -> None:
     missing = "import sys; sys.modules['uvicorn'] = None; from funcpipe_rag.cli import main; main()"
     done = said("serve", "--index", "any.db", program=missing)

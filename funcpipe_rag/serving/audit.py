@@ -222,11 +222,14 @@ class AuditFile:
         self.clock = clock
         self._waiting: list[tuple[str, str | None, float, float, bool]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._failure: OSError | None = None
         self._lines = _Lines(path, run, lost=self._batch)
         self.run = self._lines.run
 
     def note(self, stage: str, request_id: str | None, began: float, ended: float, last: bool) -> None:
         """Take one record down."""
+        if self._failure is not None:
+            raise self._failure
         waiting = self._waiting
         waiting.append((stage, request_id, began, ended, last))
         if len(waiting) == 1:
@@ -237,9 +240,16 @@ class AuditFile:
     def _in_time(self) -> None:
         """See that this batch is written in time even if nothing follows; where no loop runs, the next one does that."""
         try:
-            self._timer = asyncio.get_running_loop().call_later(self._every, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(self._every, self._flush_later)
         except RuntimeError:
             self._timer = None
+
+    def _flush_later(self) -> None:
+        try:
+            self.flush()
+        except OSError as error:
+            # Nobody but the loop would hear it here.
+            self._failure = error
 
     def flush(self) -> None:
         """Write what waits."""
@@ -265,8 +275,12 @@ class AuditFile:
 
     def close(self) -> None:
         """Write what waits, and the line that says that nothing is missing."""
-        self.flush()
-        self._lines.close()
+        try:
+            self.flush()
+        finally:
+            self._lines.close()
+        if self._failure is not None:
+            raise self._failure
 
     def __enter__(self) -> Self:
         return self
@@ -289,6 +303,7 @@ class _Lines:
 
     def __init__(self, path: str | os.PathLike[str], run: str, *, lost: int) -> None:
         self.run = run or _this_run()
+        self._path = os.fspath(path)
         # For its owner alone: who asked for what is nobody else's business.
         self._file: int | None = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         self._heads: dict[str, str] = {}
@@ -298,7 +313,11 @@ class _Lines:
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             # Somebody was killed in the middle of a line.
             self._failed = True
-        self.say(begun=time(), batch=lost)
+        try:
+            self.say(begun=time(), batch=lost)
+        except BaseException:
+            os.close(self._file)
+            raise
 
     def numbered(self, stage: str) -> tuple[str, int]:
         """How a record of this stage begins, and its number."""
@@ -320,14 +339,19 @@ class _Lines:
         # What a full disk has cut off must not run into what comes when there is room again.
         self._failed = True
         while left:
-            left = left[os.write(self._file, left) :]
+            try:
+                left = left[os.write(self._file, left) :]
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, self._path) from None
         self._failed = False
 
     def close(self) -> None:
         if self._file is not None:
-            self.say(ended=time(), records=self.seqs.total())
-            os.close(self._file)
-            self._file = None
+            try:
+                self.say(ended=time(), records=self.seqs.total())
+            finally:
+                os.close(self._file)
+                self._file = None
 
 
 class StructlogAudit:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import Annotated
 
 import typer
@@ -119,7 +119,9 @@ def serve(
             fact("next", "open that page, or press Ctrl-C to end it")
 
         def draining(many: int) -> None:
-            fact("ending", f"{amount(many, 'request')} to answer; Ctrl-C cuts that short")
+            # Where nobody reads our output any more, what was taken is answered all the same.
+            with suppress(SystemExit, OSError):
+                fact("ending", f"{amount(many, 'request')} to answer; Ctrl-C cuts that short")
 
         async def run() -> None:
             async with model:
