@@ -549,9 +549,34 @@ def test_what_a_timer_could_not_write_is_said_to_who_notes_next(
             disk.setattr(os, "write", full)
             await asyncio.sleep(1)
         for said in lambda: log.note("infer", "r2", 0.0, 0.0, True), log.close:
-            with pytest.raises(OSError, match="No space left on device: '.*audit.jsonl'"):
+            with pytest.raises(OSError, match=r"No space left on device: '.*audit\.jsonl'"):
                 said()
 
     run(test())
     assert heard == []
     assert [gap.says.partition(" wrote ")[2] for gap in replay(path).gaps] == ["1 records, and 0 are there"]
+
+
+def test_a_line_that_breaks_off_behind_a_brace_in_an_id_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    with AuditFile(path, run="monday", batch=1) as log:
+        log.note("infer", "a}b", 0.0, 0.0, True)
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(whole[0] + whole[1].partition(b"}")[0] + b"}")
+    assert [gap.kind for gap in replay(path, stages=["infer"]).gaps] == ["cut", "killed"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"run":"x","begun":1,"batch":"many"}',
+        b'{"run":"x","stage":"infer","seq":0,"request_id":"a","t":NaN,"duration":1}',
+        b'{"run":"x","stage":"infer","seq":0,"request_id":"a","t":1,"duration":-Infinity}',
+        b"\xff\xfe",
+    ],
+)
+def test_what_is_no_record_is_named_with_its_line(line: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(b'{"run":"y","begun":1,"batch":0}\n' + line + b"\n")
+    with pytest.raises(ValueError, match=r"audit\.jsonl:2 is no record of an audit"):
+        replay(path)

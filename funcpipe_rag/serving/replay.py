@@ -142,7 +142,7 @@ def replay(
             if name in runs:
                 # The same name again: whoever bore it before is gone.
                 runs.pop(name).close(said["begun"])
-            runs[name] = _Run(name, replayed, said.get("batch"))
+            runs[name] = _Run(name, replayed, said["batch"])
         if name not in runs:
             runs[name] = _Run(name, replayed, None)
         if isinstance(said, Record):
@@ -270,7 +270,8 @@ Said: TypeAlias = Record | Gap | dict[str, Any]
 
 def _read(source: str | os.PathLike[str] | Iterable[str | Record]) -> Iterator[Said]:
     if isinstance(source, str | os.PathLike):
-        with open(source, encoding="utf-8", newline="\n") as lines:
+        # What is no UTF-8 is no record either, and then its line is named.
+        with open(source, encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
             yield from _told(lines, f"{os.fspath(source)}:")
     else:
         yield from _told(source, "line ")
@@ -284,19 +285,24 @@ def _told(lines: Iterable[str | Record], where: str) -> Iterator[Said]:
             yield _said(line.strip(), f"{where}{number}")
 
 
+def _no_time(name: str) -> float:
+    raise ValueError(f"{name} is no time")
+
+
 def _said(line: str, where: str) -> Said:
     said: Any = None
     try:
-        said = json.loads(line)
+        said = json.loads(line, parse_constant=_no_time)
     except (ValueError, RecursionError):
-        if line.startswith("{") and not line.endswith("}"):
+        # An id may hold a "}", and the line may break off behind it.
+        if line.startswith("{") and (line.startswith('{"run": "') or not line.endswith("}")):
             return Gap("cut", "", f"{where} breaks off")
     match said:
         case {"run": str(run), "stage": str(stage), "seq": int(seq), "t": int() | float() as t, **rest}:
             match rest:
                 case {"request_id": str() | None as request_id, "duration": int() | float() as duration}:
                     return Record(t, run, stage, seq, request_id, duration, rest.get("last") is not False)
-        case {"run": str(), "begun": int() | float()} | {
+        case {"run": str(), "begun": int() | float(), "batch": int()} | {
             "run": str(),
             "ended": int() | float(),
             "records": int(),
