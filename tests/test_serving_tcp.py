@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import struct
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -202,6 +203,36 @@ def test_who_does_not_read_holds_up_only_himself_and_is_given_up() -> None:
                     await other.hear()
                 # Far from all of its answers were made: it was not read while it did not read.
                 assert 0 < sum(asked.startswith("r") for asked in model.asked) < 100
+
+    leaves_nothing(test)
+
+
+def test_who_goes_before_his_answer_leaves_his_room_to_others() -> None:
+    async def test() -> None:
+        model, metrics = Waits(), Metrics()
+        limits = Limits(in_flight=2)
+        async with served(Service(model), limits=limits, metrics=metrics) as (server, port):
+            for place in range(3):
+                async with connected(port) as client:
+                    await client.say(asking(f"r{place}"), asking("more"))
+                    await model.asked.wait()
+                    # He does not say goodbye.
+                    its = client.writer.get_extra_info("socket")
+                    its.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                # What he asked is answered, to nobody.
+                while not all(one.lost for one in server._clients.values()):
+                    await asyncio.sleep(0)
+                model.go_on.set()
+                while server._clients:
+                    await asyncio.sleep(0)
+                assert metrics.in_flight["tcp"] == 0
+                assert metrics.answers["tcp", "dropped"] == place + 1
+                model.asked.clear()
+                model.go_on.clear()
+            model.go_on.set()
+            async with connected(port) as client:
+                await client.say(asking("last"))
+                assert (await client.hear())["value"] == 4
 
     leaves_nothing(test)
 

@@ -368,7 +368,8 @@ class LineServer:
                     await client.write_response(None, shed)
                 else:
                     await self._run(client)
-                await client.aclose()
+            # Also where he is gone in the middle: the room that his requests take is everybody's.
+            await client.aclose()
         finally:
             client.transport.abort()
 
