@@ -369,6 +369,19 @@ def test_behind_a_breaker_requests_are_shed_with_the_time_to_come_back() -> None
     assert model.asked == ["r0", "r1"]
 
 
+def test_what_is_wrong_with_the_requests_themselves_opens_no_breaker() -> None:
+    tiring = Policy(breaker_failures=2, reset_after=30)
+    kinds = ["sport", "sport", "sport", "weather", "sport"]
+    asked = [json.dumps({"request_id": f"r{place}", "kind": kind}) for place, kind in enumerate(kinds)]
+    team = MemoryConnection(asked)
+    run(Service(Specialists({"weather": Says("rain")}), policies={"infer": tiring}).run(team))
+    assert [one.code for one in team.written] == [422, 422, 422, 200, 422]
+    strangers = MemoryConnection(asked)
+    store = SQLiteFeatures(":memory:")
+    run(Service(Says("rain"), store, policies={"featurize": tiring}).run(strangers))
+    assert [one.code for one in strangers.written] == [404] * 5
+
+
 def test_a_breaker_lets_one_request_try_when_it_has_rested() -> None:
     model = Uneven(fails=["r0"])
     policies = {"infer": Policy(breaker_failures=1, reset_after=30)}
@@ -483,7 +496,8 @@ def test_a_team_answers_each_by_the_one_who_knows() -> None:
     connection = MemoryConnection(given)
     assert run(Service(team).run(connection)) == {"ok": 3, "error": 1}
     assert [one.value for one in connection.written] == ["rain", "dear", None, "rain"]
-    assert connection.written[2].error == "infer failed (NoSpecialist)"
+    refused = connection.written[2]
+    assert (refused.code, refused.error) == (422, "nobody is named for 'sport'; there are prices, weather")
     with pytest.raises(NoSpecialist):
         team.predict(combined(Request("r1"), (), ()))
 

@@ -13,7 +13,7 @@ from funcpipe_rag.rag import Index, gen_answers
 from funcpipe_rag.streams.arguments import a_number, a_whole_number
 
 from .features import Features
-from .policies import Shed, to_await
+from .policies import NoSpecialist, Shed, to_await
 from .stages import ModelClient
 
 
@@ -264,7 +264,7 @@ class Specialists:
     >>> team.predict(combined(Request("r2", kind="sport"), [], []))
     Traceback (most recent call last):
     ...
-    funcpipe_rag.serving.models.NoSpecialist: nobody is named for 'sport'; there are prices, weather
+    funcpipe_rag.serving.policies.NoSpecialist: nobody is named for 'sport'; there are prices, weather
     """
 
     def __init__(self, models: Mapping[str, ModelClient], *, default: ModelClient | None = None) -> None:
@@ -278,10 +278,6 @@ class Specialists:
                 f"nobody is named for {features.request.kind[:60]!r}; there are {', '.join(self._models)}"
             )
         return model.predict(features)
-
-
-class NoSpecialist(LookupError):
-    """A kind of request for which no model is named."""
 
 
 __all__ = ["Batched", "Classifier", "IndexModel", "ManyAtOnce", "NoSpecialist", "Specialists"]

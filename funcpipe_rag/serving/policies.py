@@ -26,6 +26,14 @@ class Shed(Exception):
         self.retry_after = retry_after
 
 
+class NoSpecialist(LookupError):
+    """A kind of request for which no model is named."""
+
+
+REQUESTS_OWN = (UnknownEntity, MissingSignal, NoSpecialist)
+"""What is wrong with one request, and says nothing of how the stage is."""
+
+
 @dataclass(frozen=True)
 class Policy:
     """What one stage puts up with.
@@ -38,7 +46,8 @@ class Policy:
     ValueError: Policy: timeout must be > 0 and finite, got 0
 
     `timeout` is in seconds for each try. After `breaker_failures` failures in a row the breaker is open for
-    `reset_after` seconds: requests are then shed at once, with the time after which it is worth to come back.
+    `reset_after` seconds: requests are then shed at once, with the time after which it is worth to come back. A request
+    that asks for what is not there is no failure of the stage.
     """
 
     timeout: float | None = None
@@ -123,6 +132,9 @@ def _with_breaker(
             breaker(lambda: None)
         try:
             value = await call(item)
+        except REQUESTS_OWN:
+            breaker(lambda: None)
+            raise
         except Exception as error:
             if breaker.state == "open":
                 raise
@@ -153,7 +165,7 @@ def answer_for(request_id: str | None, where: str, error: Exception) -> Response
         return _shed(request_id, str(error), error.retry_after)
     if isinstance(error, TimeoutError):
         return Response(request_id, status="error", code=504, error=f"{where} gave no answer in time")
-    if isinstance(error, UnknownEntity | MissingSignal):
+    if isinstance(error, REQUESTS_OWN):
         code = 404 if isinstance(error, UnknownEntity) else 422
         return Response(request_id, status="error", code=code, error=str(error))
     return Response(request_id, status="error", code=500, error=f"{where} failed ({type(error).__name__})")
