@@ -93,14 +93,14 @@ def answering(
 ) -> Callable[[A], Awaitable[B | Response]]:
     """`fn` under a policy; what fails becomes the answer to its request.
 
-    What is wrong with the request itself, an entity or a signal that is not there, is no failure of the stage: it is not
+    What is wrong with the request itself, asking for what is not there, is no failure of the stage: it is not
     tried again, and no breaker counts it.
     """
 
     async def asked(item: Any) -> B | Response:
         try:
             return await fn(item)
-        except (UnknownEntity, MissingSignal) as error:
+        except REQUESTS_OWN as error:
             # The request's own fault: a second try would say the same, and a breaker would turn others away for it.
             return answer_for(item.request_id, where, error)
 
@@ -132,9 +132,6 @@ def _with_breaker(
             breaker(lambda: None)
         try:
             value = await call(item)
-        except REQUESTS_OWN:
-            breaker(lambda: None)
-            raise
         except Exception as error:
             if breaker.state == "open":
                 raise
