@@ -16,9 +16,9 @@ from random import Random
 from typing import Any
 
 import funcpipe_rag.aio
-from funcpipe_rag.aio import abatch, abroadcast, abuffer, amap, amerge, aroundrobin, asource, azip
+from funcpipe_rag.aio import abatch, abroadcast, abuffer, amap, amerge, aroundrobin, asource, azip, to_sync
 from funcpipe_rag.aio.probe import AsyncProbe, CallProbe
-from funcpipe_rag.aio.testing import run, schedule
+from funcpipe_rag.aio.testing import VirtualTimeLoop, run, schedule
 from funcpipe_rag.streams.probe import Boom, Probe
 
 
@@ -69,6 +69,34 @@ def eager(concurrency: int, max_ahead: int, ordered: bool) -> list[Any]:
     return [run(read()), calls.most]
 
 
+def at_once(name: str) -> Any:
+    """What comes where tasks begin at once: of a branch whose first item is there at once, and of many calls."""
+
+    class Eager(VirtualTimeLoop):
+        def __init__(self) -> None:
+            super().__init__()
+            self.set_task_factory(getattr(asyncio, "eager_task_factory", None))
+
+    many = CallProbe(takes=dict.fromkeys(range(500), 1))
+    stream: Any = {
+        "one branch": lambda: abroadcast("abc", 1, maxlen=1)[0],
+        "an error at once": lambda: abroadcast(amap(int)("x"), 1, maxlen=1)[0],
+        "500 calls": lambda: amap(many, concurrency=500)(range(500)),
+        "to_sync": lambda: to_sync("abc", loop_factory=Eager),
+    }[name]()
+    if name == "to_sync":
+        return list(stream)
+
+    async def read() -> list[Any]:
+        try:
+            return await asyncio.wait_for(schedule(stream), 60)
+        except ValueError as error:
+            return [str(error)]
+
+    with asyncio.Runner(loop_factory=Eager) as runner:
+        return [runner.run(read()), many.began, many.most]
+
+
 def joined(name: str) -> list[Any]:
     """The schedule of several streams that become one, or of one that becomes several."""
 
@@ -101,6 +129,9 @@ def everything() -> dict[str, Any]:
         "mapped": {" ".join(map(str, how)): mapped(*how) for how in runs},
         "eager": {
             " ".join(map(str, how)): eager(*how) for how in product((1, 2, 3), (0, 1, 10), (True, False))
+        },
+        "at once": {
+            name: at_once(name) for name in ("one branch", "an error at once", "500 calls", "to_sync")
         },
         "joined": {
             name: joined(name)

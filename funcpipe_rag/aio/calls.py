@@ -168,7 +168,9 @@ class _Crew:
 
     __slots__ = (
         *(
+            "_again",
             "_at_hand",
+            "_beginning",
             "_call",
             "_call_soon",
             "_closing",
@@ -214,6 +216,7 @@ class _Crew:
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._wanted: asyncio.Future[None] | None = None
         self._pulling = self._closing = self._waking = False
+        self._beginning = self._again = False
         self._coming = self._count = self._workers = 0
         """Workers on their way to look for a place, items so far, and workers."""
 
@@ -231,27 +234,37 @@ class _Crew:
     def wake(self) -> None:
         """Have somebody look where there are more places than workers who will look by themselves."""
         self._waking = False
-        if self._pulling or self.ended:
+        if self._beginning:
+            self._again = True
             return
-        while self.idle and self.held + self._coming < self._places:
-            sleeper = self.idle.popleft()
-            if sleeper.done():
-                continue
-            self._coming += 1
-            sleeper.set_result(None)
-            if self._at_hand is None:
-                # Only one can ask the input, and wakes the next when it has answered.
+        while not (self._pulling or self.ended):
+            while self.idle and self.held + self._coming < self._places:
+                sleeper = self.idle.popleft()
+                if sleeper.done():
+                    continue
+                self._coming += 1
+                sleeper.set_result(None)
+                if self._at_hand is None:
+                    # Only one can ask the input, and wakes the next when it has answered.
+                    return
+            if self._workers >= self._concurrency or self.held + self._coming >= self._places:
                 return
-        if self._workers < self._concurrency and self.held + self._coming < self._places:
             # One at a time, for there may not be an item for each. Counted first: it may begin to work, and come back
-            # here, before the task is handed over (asyncio.eager_task_factory).
+            # here, before the task is handed over (asyncio.eager_task_factory). Then the next one is begun behind it
+            # and not within it, or many would stand in one stack.
             self._coming += 1
             self._workers += 1
+            self._beginning, self._again = True, False
             name = f"{self._name}, worker {self._workers}"
-            worker = begin(self._work(), name=name, context=self._context.copy())
+            try:
+                worker = begin(self._work(), name=name, context=self._context.copy())
+            finally:
+                self._beginning = False
             worker.add_done_callback(self._gone)
             if not worker.done():
                 self._tasks[worker] = None
+            if not self._again:
+                return
 
     async def next_done(self) -> None:
         """Wait until the next result is there, or the end."""

@@ -142,6 +142,9 @@ class _Reader(AsyncIterator[T]):
                 full = shared.full()
                 if full is None:
                     shared.pull()
+                    if items or shared.ended:
+                        # Its task has run within that already (asyncio.eager_task_factory).
+                        continue
                 elif shared.when_full == "raise":
                     raise BufferError(
                         f"abroadcast: branch {self._place} is {shared.bound} ahead of branch {full._place}, the most "
