@@ -481,6 +481,47 @@ def test_a_batch_that_failed_is_dropped_whole_or_item_by_item_or_given_as_its_fa
     assert [(failure.item, failure.index) for failure in failures] == [(3, 2), (4, 3)]
 
 
+def test_an_item_that_fails_half_way_alone_keeps_what_it_gave_and_takes_no_other_with_it() -> None:
+    def each(batch: list[int]) -> Iterator[int]:
+        if len(batch) > 1:
+            raise Boom("together")
+        yield batch[0]
+        if batch == [2]:
+            raise Boom("two")
+
+    report = Report()
+    task = batch_task(max_size=3, on_error="skip_item", report=report)(each)
+    assert run(task([1, 2, 3]).collect()) == [1, 2, 3]
+    assert report.as_dict()["stages"]["each"]["Boom"]["examples"] == [
+        {"index": 1, "item": "2", "error": "two"}
+    ]
+
+
+def test_with_skip_item_a_handler_lets_whole_batches_in_and_is_told_when_they_go_well() -> None:
+    errors = CollectingErrorHandler()
+    task = batch_task(max_size=2, on_error="skip_item", error_handler=errors)(fails_on_three)
+    assert run(task(range(1, 7)).collect()) == [3, 4, 11]
+    summary = errors.summary()
+    # [1, 2], [5, 6] and, alone, [4]; and [3], which failed alone.
+    assert (summary["succeeded"], summary["failed"], summary["rate"]) == (3, 1, 0.25)
+
+    called: list[list[int]] = []
+
+    def down(batch: list[int]) -> None:
+        called.append(batch)
+        raise Boom("down")
+
+    circuit = CircuitBreakerHandler(failure_threshold=1, reset_timeout=60, clock=lambda: 0.0)
+    report = Report()
+    fetch = batch_task(
+        max_size=2, on_error="skip_item", error_handler=circuit, concurrency_limit=1, report=report
+    )
+    assert run(fetch(down)(range(6)).collect()) == []
+    # Open from the first item alone on, and nothing is called.
+    assert called == [[0, 1], [0]]
+    assert report.counts == {"down": {"Boom": 1, "BreakerOpen": 5}}
+
+
 def test_a_batch_is_a_list_of_its_own_for_each_try() -> None:
     seen: list[list[int]] = []
 
@@ -597,6 +638,29 @@ def test_a_circuit_opens_refuses_and_tries_again() -> None:
         *(5, 6, 7),
     ]
     assert report.counts == {"fetch": {"OSError": 1}}
+
+
+def test_a_call_that_was_in_flight_when_the_circuit_opened_neither_closes_it_nor_keeps_it_open() -> None:
+    called: dict[int, float] = {}
+    circuit = CircuitBreakerHandler(failure_threshold=2, reset_timeout=10, clock=now)
+
+    @single_task(error_handler=circuit, on_error="collect", report=Report())
+    async def fetch(page: int) -> int:
+        called[page] = now()
+        await asyncio.sleep({0: 1, 1: 1, 2: 2, 3: 3}.get(page, 4))
+        if page in (0, 1, 3):
+            raise OSError("down")
+        return page
+
+    async def pages() -> AsyncIterator[int]:
+        for page, wait in enumerate([0, 0, 0, 6, 5.5, 5, 0]):
+            yield page
+            await asyncio.sleep(wait)
+
+    run(fetch(pages()).collect())
+    # Open at 1, though page 2 went well at 2, until 11, though page 3 failed at 3; page 5 is the trial.
+    assert called == {0: 0, 1: 0, 2: 0, 3: 0, 5: 11.5, 6: 16.5}
+    assert circuit.state == "closed"
 
 
 def test_a_circuit_that_is_open_ends_a_stream_that_fails_on_errors() -> None:

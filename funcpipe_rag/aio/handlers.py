@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from time import monotonic
 from typing import Any, NamedTuple, SupportsIndex, TypeAlias
 
@@ -99,7 +100,8 @@ class CollectingErrorHandler(ErrorHandler):
     "'x'"
 
     `rate` is the share of the items that failed; None as long as there were none. `replacement` stands in the place
-    of each failed item; where it is None they are dropped, and this handler is who was told. Memory: a count for each
+    of each failed item; where it is None they are dropped, and this handler is who was told. For a batch task it counts
+    the lists that the function was called with: batches, and with "skip_item" items tried alone. Memory: a count for each
     task and kind of error, and the first `examples` of each as short texts.
     """
 
@@ -130,7 +132,8 @@ class CircuitBreakerHandler(ErrorHandler):
     Closed: a failed item is dropped and counted, or replaced. `failure_threshold` failures in a row open the circuit:
     that error, and those of all items that come while it is open, are left to the task's `on_error`. "fail" ends the
     stream; otherwise it goes on, and its items fail with `BreakerOpen` without a call. After `reset_timeout` seconds
-    one item is let through: if that goes well the circuit is closed, if not it is open anew.
+    one item is let through: if that goes well the circuit is closed, if not it is open anew. How a call ends that was
+    in flight when the circuit opened changes nothing.
 
     >>> from funcpipe_rag.aio import single_task
     >>> from funcpipe_rag.aio.testing import run
@@ -182,9 +185,10 @@ class CircuitBreakerHandler(ErrorHandler):
             raise BreakerOpen(task_name, wait)
         # One trial at a time. One that never comes back is followed by another after the same time.
         self._opened_at = now
+        _TRIAL.set(self)
 
     def handle_error(self, error: Exception, item: Any, task_name: str, attempt: int) -> Answer:
-        if isinstance(error, BreakerOpen):
+        if isinstance(error, BreakerOpen) or self._is_late():
             return False, None
         self._failed += 1
         if self._failed < self.failure_threshold:
@@ -193,7 +197,16 @@ class CircuitBreakerHandler(ErrorHandler):
         return False, None
 
     def succeeded(self, item: Any, task_name: str) -> None:
-        self._failed, self._opened_at = 0, None
+        if not self._is_late():
+            self._failed, self._opened_at = 0, None
+
+    def _is_late(self) -> bool:
+        """Whether a call comes back that began before the circuit opened, and says nothing of how things are now."""
+        return self._opened_at is not None and _TRIAL.get() is not self
+
+
+_TRIAL: ContextVar[CircuitBreakerHandler | None] = ContextVar("funcpipe_rag trial", default=None)
+"""The circuit that has let this call through as a trial: a handler runs where the call runs, in a context of its own."""
 
 
 class Handling(NamedTuple):

@@ -120,28 +120,45 @@ class Work:
         if not self._rules.apart or len(arrived.item) == 1:
             return self._shaped(await self._handled(arrived))
         try:
-            return self._shaped(await self._tried(arrived))
+            # The handler lets the batch in, and is told when it went well; about failures it is asked item by item.
+            self._let_in(arrived)
+            result = await self._tried(arrived)
         except Exception:
             # The batch fails for the sake of some of its items: those that fail alone, too.
-            return Several([result async for result in self._apart(arrived)])
+            return Several(await self._apart(arrived))
+        self._went_well(arrived, result)
+        return self._shaped(result)
 
-    async def _apart(self, batch: Arrived) -> AsyncGenerator[Any, None]:
+    async def _apart(self, batch: Arrived) -> list[Any]:
+        came: list[Any] = []
         for place, item in batch.each():
             alone = batch._replace(item=[item], place=place)
             try:
                 result = self._shaped(await self._handled(alone))
+                if type(result) is not Several:
+                    came.append(result)
+                    continue
+                came.extend(result.at_hand)
+                if result.to_come is not None:
+                    async with Owned() as owned:
+                        async for one in owned.opened(result.to_come):
+                            came.append(one)
             except Exception as error:
+                # What it gave before it failed stays.
                 self._failures.drop_all(error, alone)
-                continue
-            if type(result) is not Several:
-                yield result
-                continue
-            for one in result.at_hand:
-                yield one
-            if result.to_come is not None:
-                async with Owned() as owned:
-                    async for one in owned.opened(result.to_come):
-                        yield one
+        return came
+
+    def _let_in(self, arrived: Arrived) -> None:
+        handler = self._rules.handler
+        if handler is not None and handler.admit is not None:
+            handler.admit(arrived.item, self._rules.name)
+
+    def _went_well(self, arrived: Arrived, result: Any) -> None:
+        handler = self._rules.handler
+        # Of results to come it is not known yet.
+        to_come = type(result) is Several and result.to_come is not None
+        if handler is not None and handler.succeeded is not None and not to_come:
+            handler.succeeded(arrived.item, self._rules.name)
 
     def _shaped(self, result: Any) -> Any:
         if result is None and not self._rules.keep_none:
@@ -155,16 +172,14 @@ class Work:
             return await self._tried(arrived)
         tries = [0]
         try:
-            if handler.admit is not None:
-                handler.admit(arrived.item, self._rules.name)
+            self._let_in(arrived)
             result = await self._tried(arrived, tries)
         except Exception as error:
             go_on, result = await self._asked(handler, error, arrived, tries[0])
             if not go_on:
                 raise
             return result
-        if handler.succeeded is not None and not (type(result) is Several and result.to_come is not None):
-            handler.succeeded(arrived.item, self._rules.name)
+        self._went_well(arrived, result)
         return result
 
     async def _asked(
