@@ -9,6 +9,7 @@ import tracemalloc
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -604,3 +605,24 @@ def test_calls_in_processes_give_their_values_and_errors() -> None:
         got = run(amap(_squared, concurrency=2, executor=pool, on_error="collect")(range(5)).collect())
     assert [one.index if isinstance(one, Err) else one for one in got] == [0, 1, 4, 3, 16]
     assert isinstance(got[3], Err) and str(got[3].error) == "no three"
+
+
+def _first(items: list[int]) -> int:
+    return next(iter(items))
+
+
+def test_a_stop_iteration_in_an_executor_is_an_error_and_hangs_nobody() -> None:
+    with ThreadPoolExecutor(1) as threads, ProcessPoolExecutor(1) as processes:
+        for pool in threads, processes:
+            one, nothing = run(amap(_first, executor=pool, on_error="collect")([[1], []]).collect())
+            assert one == 1 and isinstance(nothing, Err)
+            assert repr(nothing.error) == "RuntimeError('_first raised StopIteration')"
+
+
+def test_a_plain_tuple_and_any_number_do_for_a_retry_and_a_timeout() -> None:
+    calls = CallProbe(fails={1})
+    patient = amap(calls, retry=(2, (0.5, 1, 1)), timeout=Decimal("0.5"), on_error="collect")  # type: ignore[call-overload]
+    assert [type(one).__name__ for one in run(patient([1, 2]).collect())] == ["Err", "int"]
+    assert calls.began == [1, 1, 2]
+    with pytest.raises(ValueError, match="attempts must be >= 1"):
+        amap(calls, retry=(0,))  # type: ignore[call-overload]

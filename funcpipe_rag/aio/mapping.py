@@ -144,10 +144,11 @@ def amap(
     a_function("amap", "fn", fn)
     many = a_whole_number("amap", "concurrency", concurrency, least=1)
     ahead = many - 1 if max_ahead is None else a_whole_number("amap", "max_ahead", max_ahead, least=0)
-    if timeout is not None:
-        a_number("amap", "timeout", timeout, above=0)
-    if retry is not None and not isinstance(retry, tuple):
-        raise TypeError(f"amap: retry must be a RetryPolicy, got {type(retry).__name__}")
+    seconds = None if timeout is None else a_number("amap", "timeout", timeout, above=0)
+    if retry is not None:
+        if not isinstance(retry, tuple):
+            raise TypeError(f"amap: retry must be a RetryPolicy, got {type(retry).__name__}")
+        retry = RetryPolicy(*retry)
     said: dict[str, object] = {"concurrency": many} if many != 1 else {}
     said |= {} if max_ahead is None else {"max_ahead": ahead}
     said |= {} if ordered else {"ordered": False}
@@ -156,9 +157,9 @@ def amap(
     said |= {} if on_error == "fail" else {"on_error": on_error}
     mapped: _Mapped[Any, Any] = _Mapped("amap", fn, **said)
     call = fn if executor is None else in_executor(fn, executor)
-    if timeout is not None or retry is not None:
+    if seconds is not None or retry is not None:
         call = patient(
-            f"amap({named(fn)})", call, timeout, RetryPolicy(attempts=1) if retry is None else retry
+            f"amap({named(fn)})", call, seconds, RetryPolicy(attempts=1) if retry is None else retry
         )
     how = {"concurrency": many, "max_ahead": ahead, "in_order": ordered, "go_on": on_error != "fail"}
     mapped.set_once(
@@ -230,7 +231,9 @@ def in_executor(fn: Callable[[A], B], executor: Executor) -> Callable[[A], Await
     async def call(item: A) -> B:
         submitted = _Submitted(executor)
         # A thread wants the caller's context; to another process it cannot travel.
-        run = partial(_run_in, copy_context(), fn) if isinstance(executor, ThreadPoolExecutor) else fn
+        run = partial(_called, fn)
+        if isinstance(executor, ThreadPoolExecutor):
+            run = partial(_run_in, copy_context(), run)
         future = asyncio.get_running_loop().run_in_executor(submitted, run, item)
         try:
             return await asyncio.shield(future)
@@ -249,6 +252,14 @@ def in_executor(fn: Callable[[A], B], executor: Executor) -> Callable[[A], Await
             raise
 
     return call
+
+
+def _called(fn: Callable[[A], B], item: A) -> B:
+    try:
+        return fn(item)
+    except StopIteration as error:
+        # No future takes one: before Python 3.13, whoever waited would wait for ever.
+        raise RuntimeError(f"{named(fn)} raised StopIteration") from error
 
 
 def _run_in(context: Context, fn: Callable[[A], B], item: A) -> B:
