@@ -6,7 +6,9 @@ import asyncio
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from contextvars import ContextVar
+from math import inf
 from time import perf_counter
 from typing import TypeVar
 
@@ -111,6 +113,19 @@ def test_who_waits_for_nobody_is_told_and_named() -> None:
 
     with pytest.raises(Deadlock, match="nothing will wake one: task 'reader'"):
         run(hangs())
+
+
+def test_who_sleeps_for_ever_is_told_too() -> None:
+    with pytest.raises(Deadlock, match="nothing will wake one: task 'sleep'"):
+        run(asyncio.sleep(inf))
+
+    async def until_ten() -> float:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                await asyncio.sleep(inf)
+        return now()
+
+    assert run(until_ten()) == 10
 
 
 def test_a_thread_is_really_waited_for_and_time_stands_still_meanwhile() -> None:

@@ -87,6 +87,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         # Far ahead, two neighbouring floats are further apart than a nanosecond.
         self._clock_resolution = max(10.0**-_DIGITS, 2 * ulp(self._now))
 
+    def _never(self) -> bool:
+        """Whether the next timer is one that lies at infinity, as that of asyncio.sleep(inf)."""
+        timers: list[Any] = self._scheduled  # type: ignore[attr-defined]
+        return bool(timers) and timers[0].when() == inf
+
     def _outside(self, watched: int) -> bool:
         """Whether anybody but the loop's own timers can wake it; it watches one socket of its own."""
         return self._working > 0 or watched > 1
@@ -102,6 +107,8 @@ class _Jumping(selectors.BaseSelector):
         ready = self._real.select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
+        if self._loop._never():
+            timeout = None
         if self._loop._working or (timeout is None and self._loop._outside(len(self.get_map()))):
             return self._real.select(None)
         if timeout is None:
