@@ -528,6 +528,21 @@ def test_closing_what_was_never_asked() -> None:
     run(main())
 
 
+def test_closing_what_was_asked_this_moment_closes_what_was_handed_over_half_read() -> None:
+    async def program() -> None:
+        numbers = Source()()
+        assert await anext(numbers) == 0
+        (branch,) = abroadcast(numbers, 1, maxlen=1)
+        asking = asyncio.create_task(anext(branch, None))  # type: ignore[arg-type]
+        # It has begun the task that reads, which has not made a step.
+        await asyncio.sleep(0)
+        await branch.aclose()
+        assert await anext(numbers, "closed") == "closed"
+        assert await asking is None
+
+    run(program())
+
+
 def test_items_that_all_have_read_are_let_go() -> None:
     class Item:
         pass

@@ -234,7 +234,7 @@ class _Shared(Generic[T]):
         self._error: BaseException | None = None
         self._trace: TracebackType | None = None
         self._raised = False
-        self._closing = False
+        self._begun = self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._wanted: asyncio.Future[None] | None = None
 
@@ -259,6 +259,7 @@ class _Shared(Generic[T]):
             reader.wake()
 
     async def _read(self) -> None:
+        self._begun = True
         create_future = asyncio.get_running_loop().create_future
         try:
             async with Owned() as owned:
@@ -309,14 +310,23 @@ class _Shared(Generic[T]):
             return
         if self._task is None:
             ended, self.ended = self.ended, True
-            # What was handed over half-read is closed also if nobody asked; what would have to be opened is not.
-            if not ended and (hasattr(self._xs, "__anext__") or hasattr(self._xs, "__next__")):
-                await close(self._xs)
+            if not ended:
+                await self._close_untouched()
         elif self._closing:
             await asyncio.wait([self._task])
         elif not self._task.done():
             self._closing = True
-            await stop([self._task])
+            try:
+                await stop([self._task])
+            finally:
+                # A task that is cancelled before its first step has not taken the stream over.
+                if not self._begun:
+                    await self._close_untouched()
+
+    async def _close_untouched(self) -> None:
+        """What was handed over half-read is closed also if nobody asked; what would have to be opened is not."""
+        if hasattr(self._xs, "__anext__") or hasattr(self._xs, "__next__"):
+            await close(self._xs)
 
     def stir_from_anywhere(self) -> None:
         """The same as `stir`, by whoever collects garbage; the last branch takes the task with it."""
