@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from contextvars import Context, ContextVar, copy_context
+from copy import copy
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -24,8 +26,8 @@ class PipelineContext:
     PipelineContext(execution_mode='ordered', max_parallelism=4, pipeline_id=None, data={'user': 'Ada'})
 
     `max_parallelism` caps the calls in flight over all stages of a run together. A run has its own `pipeline_id`,
-    unless one was set, and its own `data`, which its tasks may change: dicts, lists and sets in it are copied for
-    each run, all the way down, and what they hold is shared.
+    unless one was set, and its own `data`, which its tasks may change: dicts, lists and sets in it, and those of
+    `collections`, are copied for each run, all the way down, and what they hold is shared.
 
     >>> PipelineContext(execution_mode="fastest")
     Traceback (most recent call last):
@@ -140,13 +142,16 @@ def _own(value: Any, seen: dict[int, Any] | None = None) -> Any:
     seen = {} if seen is None else seen
     if id(value) in seen:
         return seen[id(value)]
-    if type(value) is dict:
-        copied: Any = seen.setdefault(id(value), {})
-        copied.update((key, _own(each, seen)) for key, each in value.items())
+    if type(value) in (dict, defaultdict, OrderedDict, Counter):
+        # A shallow copy first: it is of the same kind, and the same default.
+        copied = seen[id(value)] = copy(value)
+        for key, each in value.items():
+            copied[key] = _own(each, seen)
         return copied
-    if type(value) is list:
-        copied = seen.setdefault(id(value), [])
-        copied.extend(_own(each, seen) for each in value)
+    if type(value) in (list, deque):
+        copied = seen[id(value)] = copy(value)
+        for place, each in enumerate(value):
+            copied[place] = _own(each, seen)
         return copied
     if type(value) is tuple:
         return tuple(_own(each, seen) for each in value)
