@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from itertools import pairwise
+from collections.abc import AsyncIterator, Generator
+from itertools import count, pairwise
 from typing import Any, ClassVar
 
 import pytest
 
-from funcpipe_rag import amap, aprogress, arate_limit, athrottle, atimeout
+from funcpipe_rag import amap, aprogress, arate_limit, aroundrobin, athrottle, atimeout, single_task
 from funcpipe_rag.aio.probe import AsyncProbe
 from funcpipe_rag.aio.testing import run, schedule
 from funcpipe_rag.streams.pacing import FakeTime
@@ -292,3 +292,41 @@ def test_what_cannot_work_is_refused_at_once(call: Any, kind: type[Exception], s
     with pytest.raises(kind) as refused:
         call()
     assert said in str(refused.value)
+
+
+class InTwoSteps:
+    """An item that is awaited by an object of its own, and no coroutine: it waits two times."""
+
+    def __init__(self, item: int) -> None:
+        self.item = item
+
+    def __await__(self) -> Generator[Any, None, int]:
+        for _ in range(2):
+            yield from asyncio.sleep(0.5).__await__()
+        if self.item == 3:
+            raise StopAsyncIteration
+        return self.item
+
+
+class ThatWaits:
+    def __init__(self) -> None:
+        self.items = count(1)
+
+    def __aiter__(self) -> ThatWaits:
+        return self
+
+    def __anext__(self) -> InTwoSteps:
+        return InTwoSteps(next(self.items))
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        lambda: atimeout(2)(ThatWaits()),
+        lambda: aroundrobin(ThatWaits)(),
+        lambda: single_task(lambda item: ThatWaits())("a"),
+    ],
+    ids=["atimeout", "aroundrobin", "single_task"],
+)
+def test_an_item_may_be_awaited_by_any_object(stream: Any) -> None:
+    assert run(schedule(stream())) == [(1, 1), (2, 2)]

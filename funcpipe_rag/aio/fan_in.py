@@ -24,8 +24,6 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 
-_END: Any = object()
-
 Source: TypeAlias = Callable[[], Items[T]]
 """What opens a fresh iterator, of either kind."""
 
@@ -155,8 +153,9 @@ def aroundrobin(*sources: Source[Any]) -> AsyncSource[Any]:
                 if unopened:
                     unopened -= 1
                     turn = owned.called(turn)
-                item = await anext(turn, _END)
-                if item is _END:
+                try:
+                    item = await anext(turn)
+                except StopAsyncIteration:
                     await owned.release(turn)
                     continue
                 waiting.append(turn)

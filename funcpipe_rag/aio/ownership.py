@@ -131,6 +131,18 @@ def opened(xs: AsyncIterable[T] | Iterable[T]) -> AsyncIterator[T]:
     return Lifted(iter(xs))
 
 
+async def next_of(it: AsyncIterator[T], end: C) -> T | C:
+    """The next item, or `end`.
+
+    `anext(it, end)` would be that, but it awaits anew at each step: what is no coroutine, and has an `__await__` that
+    is a generator, begins again each time and never comes to its end.
+    """
+    try:
+        return await anext(it)
+    except StopAsyncIteration:
+        return end
+
+
 async def close(it: object) -> None:
     """Close `it` if it can be closed, either way."""
     closing = getattr(it, "aclose", None)

@@ -14,7 +14,7 @@ from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 from funcpipe_rag.streams.arguments import a_function, a_number, a_whole_number
 from funcpipe_rag.streams.pacing import MOST_IDLE_SLEEPS
 
-from .ownership import Owned, stop
+from .ownership import Owned, next_of, stop
 from .stages import AsyncPassingStage, Items, Run
 
 T = TypeVar("T")
@@ -200,11 +200,11 @@ class _TimedOut(AsyncPassingStage):
         try:
             if self._alarm is None:
                 async with asyncio.timeout(self._seconds) as limit:
-                    return await anext(it, _END)
+                    return await next_of(it, _END)
             async with asyncio.timeout(None) as limit:
                 alarm = asyncio.create_task(self._alarmed(limit, *self._alarm), name=f"{self!r}, alarm")
                 try:
-                    return await anext(it, _END)
+                    return await next_of(it, _END)
                 finally:
                     await stop([alarm])
         except TimeoutError as error:

@@ -17,7 +17,7 @@ from funcpipe_rag.streams.retrying import RetryPolicy
 from .calls import Several
 from .handlers import Handling
 from .mapping import within
-from .ownership import Owned, close, opened
+from .ownership import Owned, close, next_of, opened
 from .side_inputs import Given, SideInputs
 from .stages import AsyncStage, Items, Run
 
@@ -223,13 +223,13 @@ class Work:
         it = opened(result)
         try:
             # A generator begins to run when it is first asked, and that can still be tried again.
-            first = await self._bounded(partial(anext, it, _END))
+            first = await self._bounded(partial(next_of, it, _END))
             if self._rules.flatten:
                 return Several(to_come=self._to_come(it, first, arrived))
             listed = []
             while first is not _END:
                 listed.append(first)
-                first = await self._bounded(partial(anext, it, _END))
+                first = await self._bounded(partial(next_of, it, _END))
         except BaseException:
             await close(it)
             raise
@@ -246,7 +246,7 @@ class Work:
             while result is not _END:
                 yield result
                 try:
-                    result = await self._bounded(partial(anext, it, _END))
+                    result = await self._bounded(partial(next_of, it, _END))
                 except Exception as error:
                     if handler is None:
                         raise
