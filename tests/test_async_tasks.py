@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
@@ -592,6 +593,18 @@ def test_failures_are_logged_and_replaced_or_left_to_the_policy(caplog: pytest.L
         run(single_task(error_handler=LoggingErrorHandler(logger))(int)(["x"]).collect())
 
 
+def test_an_item_without_a_repr_is_logged_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def __repr__(self) -> str:
+            raise Boom("no repr")
+
+    parse = single_task(error_handler=LoggingErrorHandler(replacement=0))(int)
+    assert run(parse([Broken(), "100%s" * 1000]).collect()) == [0, 0]
+    broken, long = caplog.messages
+    assert broken.startswith("int failed on <Broken instance at ")
+    assert long.startswith("int failed on '100%s") and len(long) < 400
+
+
 def test_a_collecting_handler_tells_the_rate_and_examples_and_no_warning_follows(
     recwarn: pytest.WarningsRecorder,
 ) -> None:
@@ -760,6 +773,21 @@ def test_each_run_has_its_own_id_and_its_own_data_down_to_the_containers_in_it()
     assert len({name for name, _, _ in first}) == 1
     assert first[0][0] != second[0][0]
     assert all(same for _, _, same in (*first, *second))
+
+
+def test_counters_and_the_like_in_the_data_are_each_run_s_own() -> None:
+    @single_task(concurrency_limit=1, flatten=False)
+    def notes(x: str) -> Any:
+        context = get_current_context()
+        assert context is not None
+        context.data["many"][x] += 1
+        context.data["by"][x].append(x)
+        context.data["last"].append(x)
+        return [sum(context.data["many"].values()), *context.data["by"][x], *context.data["last"]]
+
+    pipeline = notes.with_context(many=Counter(), by=defaultdict(list), last=deque(maxlen=1))
+    for _ in range(2):
+        assert run(pipeline("ab").collect()) == [[1, "a", "a"], [2, "b", "b"]]
 
 
 def test_a_set_id_is_kept_and_what_was_set_on_both_sides_of_a_pipe_is_joined() -> None:

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, NamedTuple, SupportsIndex, TypeAlias
 
 from funcpipe_rag.streams.arguments import a_function, a_number, a_whole_number
-from funcpipe_rag.streams.reports import Report
+from funcpipe_rag.streams.reports import SHORT, Report
 from funcpipe_rag.streams.results import Err
 from funcpipe_rag.streams.retrying import BreakerOpen, State
 
@@ -81,7 +81,9 @@ class LoggingErrorHandler(ErrorHandler):
         self.level = a_whole_number("LoggingErrorHandler", "level", level, least=0)
 
     def handle_error(self, error: Exception, item: Any, task_name: str, attempt: int) -> Answer:
-        self.logger.log(self.level, "%s failed on %.60r, try %d: %r", task_name, item, attempt, error)
+        self.logger.log(
+            self.level, "%s failed on %s, try %d: %r", task_name, SHORT.repr(item), attempt, error
+        )
         return (False, None) if self.replacement is ... else (True, self.replacement)
 
 
