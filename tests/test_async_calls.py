@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from funcpipe_rag.aio import amap
-from funcpipe_rag.aio.testing import run, schedule
+from funcpipe_rag.aio import abuffer, amap
+from funcpipe_rag.aio.testing import VirtualTimeLoop, run, schedule
 
 delays = st.lists(st.integers(0, 4), max_size=16)
 few = st.integers(1, 5)
@@ -117,3 +119,45 @@ def test_with_one_place_a_slow_reader_is_waited_for() -> None:
         return began
 
     assert run(read()) == [(0, 0.0), (1, 11.0), (2, 22.0)]
+
+
+def test_a_buffer_lets_an_input_hold_a_context_variable_and_a_timeout_over_its_items() -> None:
+    async def holds() -> AsyncIterator[int]:
+        token = SET.set(1)
+        try:
+            async with asyncio.timeout(60):
+                for item in range(4):
+                    await asyncio.sleep(1)
+                    yield item
+        finally:
+            SET.reset(token)
+
+    async def takes(item: int) -> int:
+        await asyncio.sleep(3)
+        return item
+
+    assert run((abuffer(1) | amap(takes, concurrency=2))(holds()).collect()) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("stops", [KeyboardInterrupt, SystemExit])
+def test_what_stops_the_loop_is_not_logged_as_well_and_ends_the_stream(stops: type[BaseException]) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def exits(item: int) -> None:
+        await asyncio.sleep(item)
+        if item == 1:
+            raise stops
+
+    loop = VirtualTimeLoop()
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    reading = loop.create_task(amap(exits, concurrency=2)([1, 9]).collect())
+    with pytest.raises(stops):
+        loop.run_until_complete(reading)
+    # As in a notebook, whose loop goes on: the reader does not wait for what will never come.
+    with pytest.raises(stops):
+        loop.run_until_complete(reading)
+    assert isinstance(reading.exception(), stops)
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    gc.collect()
+    assert told == []

@@ -290,7 +290,10 @@ class _Crew:
     def _gone(self, worker: asyncio.Task[None]) -> None:
         """Somebody else may have cancelled it, and the reader must not wait for it then."""
         self._tasks.pop(worker, None)
-        if worker.cancelled() and not self._closing:
+        if self._closing:
+            return
+        # An error is one that has come out of the loop; once looked at, it is not logged as well.
+        if worker.cancelled() or worker.exception() is not None:
             self._end(asyncio.CancelledError())
 
     async def _work(self) -> None:
@@ -337,12 +340,19 @@ class _Crew:
                 if type(slot.value) is Several and slot.value.to_come is not None:
                     await self._one_after_another(slot, slot.value.to_come)
             except BaseException as error:
-                if self._closing or isinstance(error, KeyboardInterrupt | SystemExit):
+                if self._closing:
                     raise
                 slot.fail(error, index, item)
                 # Who is cancelled from elsewhere must end, whatever is done about calls that fail.
                 if not (self._go_on and isinstance(error, Exception)):
                     self._end()
+                if isinstance(error, KeyboardInterrupt | SystemExit):
+                    # It comes out of the loop, and is told to the reader as well: in a notebook the loop goes on.
+                    slot.done = True
+                    if not in_order:
+                        taken.append(slot)
+                    self._tell()
+                    raise
             slot.done = True
             if not in_order:
                 taken.append(slot)
