@@ -136,6 +136,9 @@ def amap(
     A sync function runs in between; in the `executor`, where one is given, its calls run side by side, and a call
     that has begun there is waited for, because no thread can be cancelled.
 
+    With several calls at a time, it is not one task that asks the input, but whichever is free. An input that holds a timeout, a task group or a context variable over its items wants `abuffer(1)` in between: that opens, asks
+    and closes it in one task.
+
     Class: clocked. Demand: with one call at a time, one pull an item, in the reader's own task; otherwise at most
     `max_ahead + 1` items beyond what was given. Memory: O(concurrency + max_ahead). Closing: cancels the calls in
     flight, waits for them, and closes the input. Errors: those of the input, behind the results of every item before

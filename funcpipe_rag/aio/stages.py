@@ -54,7 +54,10 @@ class AsyncStream(AsyncIterator[T]):
         return self._it.__anext__()
 
     async def aclose(self) -> None:
-        """End it: cancel what runs, wait for that, close the input. What has ended stays ended."""
+        """End it: cancel what runs, wait for that, close the input. What has ended stays ended.
+
+        One that was never asked has not touched its input, and leaves it as it is.
+        """
         await self._it.aclose()
 
     async def collect(self) -> list[T]:

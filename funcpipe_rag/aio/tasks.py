@@ -281,7 +281,8 @@ def single_task(
     >>> run(schedule(waited.as_completed([0.1, 0.5, 0.2])))
     [(0.1, 0.1), (0.2, 0.2), (0.5, 0.5)]
 
-    The function may be sync or async, a generator or an async generator, or a method. None drops the item; a list or an
+    The function may be sync or async, a generator or an async generator, or a method; of a class method too, with
+    `@single_task` above `@classmethod`. None drops the item; a list or an
     iterator fans out, an iterator as it goes: it is asked for its next item when the one before it was handed on.
 
     >>> @single_task(on_error="skip_item", retry_attempts=2, retry_delay=0.1)
