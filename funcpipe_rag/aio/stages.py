@@ -41,6 +41,9 @@ class AsyncStream(AsyncIterator[T]):
     >>> run(first())
     1
 
+    A loop that is left by `break` closes nothing by itself: what you still hold is open, and what you have dropped is
+    closed by the event loop soon after.
+
     Nothing runs before it is first asked. One reader at a time. A reader that is cancelled while it waits ends the
     stream, as with every async generator.
     """
