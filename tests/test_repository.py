@@ -130,6 +130,17 @@ def test_the_package_itself_asks_for_nothing() -> None:
     assert project["dependencies"] == []
 
 
+def test_git_keeps_no_link() -> None:
+    """A link to a folder of ours leads nowhere in a clone, and `make bench-rag` would build its environment there."""
+    try:
+        done = subprocess.run(
+            ["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        pytest.skip("there is no git here")
+    assert [line for line in done.stdout.splitlines() if line.startswith("120000")] == []
+
+
 # CHANGELOG.md
 
 
