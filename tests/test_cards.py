@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -201,7 +203,9 @@ def test_who_ended_the_loop_is_asked_where_items_are_left() -> None:
     [
         ("m03c07e4", "schedule", None, "It gives nothing. Is a return missing?"),
         ("m03c07e4", "schedule", "LLR", "Which part of it is of another kind"),
-        ("m03c07e4", "schedule", iter([0, 1]), "gives a generator"),
+        ("m03c07e4", "schedule", (turn for turn in [0, 1]), "gives a generator"),
+        ("m03c07e4", "schedule", iter([0, 1]), "and only once. What makes a list of it?"),
+        ("m03c07e4", "schedule", "01", "it returned '01'"),
         ("m03c01e3", "unmask", ["abcd"], "Which part of it is of another kind"),
         ("m03c11e2", "unmask", [([["a"]], 1, 0)], "Which part of it is of another kind"),
     ],
@@ -228,3 +232,28 @@ def test_a_stage_that_was_called_too_early_is_told_from_a_collection() -> None:
         cut([]) | fence_k(1)
     with pytest.raises(TypeError, match=r"not a list; write as_source\(\[\]\)"):
         [] | fence_k(1)  # type: ignore[operator]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_coroutine_in_the_place_of_a_list_is_named_and_leaves_no_warning_behind() -> None:
+    async def in_order(delays: Any) -> Any:
+        return list(delays)
+
+    told = repr(check("m05c02e1", in_order))
+    assert "it returned a coroutine" in told
+    assert "Is a plain `def` meant?" in told
+    gc.collect()
+
+
+def test_another_iterator_is_not_said_to_have_a_yield_in_it() -> None:
+    told = repr(check("m05c02e1", lambda delays: accumulate(delays, max)))
+    assert "it returned an accumulate" in told
+    assert "What makes a list of it?" in told and "yield" not in told
+
+
+def test_a_call_by_the_law_that_does_not_fit_shows_your_own_first_line_as_yours() -> None:
+    def in_order() -> list[float]:
+        return []
+
+    told = repr(check("m05c02e1", in_order))
+    assert "Your first line is in_order(), and the law calls it otherwise" in told

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from inspect import iscoroutinefunction
+from inspect import iscoroutine, iscoroutinefunction
+from types import GeneratorType
 from typing import Any, Literal, TypeAlias
 
 from .inputs import Input
@@ -43,9 +44,27 @@ def other_shape(given: object, wanted: str) -> WrongKind:
     hint = "Which part of it is of another kind: a bracket, a number, a text?"
     if given is None:
         hint = "It gives nothing. Is a return missing?"
-    elif isinstance(given, Iterator):
-        hint = "A function with a yield in it gives a generator, whatever else it does. Is a return meant?"
-    return WrongKind(f"it returned {str(given)[:60]}", wanted, hint)
+    if asks := _not_the_items(given):
+        return WrongKind(f"it returned {_one(given)}", wanted, asks)
+    return WrongKind(f"it returned {repr(given)[:60]}", wanted, hint)
+
+
+def _one(thing: object) -> str:
+    kind = type(thing).__name__
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def _not_the_items(given: object) -> str:
+    """A question about what stands for items and is none of them; empty for anything else."""
+    if iscoroutine(given):
+        # Nobody will await it. Python would warn of that, on a line that is not the learner's.
+        given.close()
+        return "An `async def` gives a coroutine, and nobody awaits this one. Is a plain `def` meant?"
+    if isinstance(given, GeneratorType):
+        return "A function with a yield in it gives a generator, whatever else it does. Is a return meant?"
+    if isinstance(given, Iterator):
+        return "An iterator gives its items when somebody asks, and only once. What makes a list of it?"
+    return ""
 
 
 def same(came: object, expected: object, what: str = "{}") -> None:
@@ -60,9 +79,8 @@ def same(came: object, expected: object, what: str = "{}") -> None:
     # repr tells True from 1, and an overridden __eq__ has no say in it.
     if repr(came) == repr(expected):
         return
-    if isinstance(came, Iterator) and not isinstance(expected, Iterator):
-        hint = "A function with a yield in it gives a generator, whatever else it does. Is a return meant?"
-        raise WrongKind(f"it returned a {type(came).__name__}", repr(expected), hint)
+    if not isinstance(expected, Iterator) and (hint := _not_the_items(came)):
+        raise WrongKind(f"it returned {_one(came)}", repr(expected), hint)
     if _iterators_in(came) and not _iterators_in(expected):
         hint = "An iterator stands where its items should. `yield` hands over one thing. What hands over each item of it?"
         raise WrongKind(what.format(repr(came)), repr(expected), hint)

@@ -309,8 +309,8 @@ def _plainly(text: str) -> str:
         kind, function, name = found.groups()
         name = name.rpartition(".")[2]
         if kind:
-            return f"a {kind.replace('_', ' ')}"
-        return f"the function {name}" if function else f"a {name}"
+            return "an async generator" if kind == "async_generator" else f"a {kind}"
+        return f"the function {name}" if function else f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
 
     return _OBJECT.sub(plain, text) if " at 0x" in text else text
 
@@ -354,7 +354,7 @@ def _about(error: BaseException, law: Law) -> str:
         return "A source is a function. What must you do to it before you can read from it?"
     if isinstance(error, TypeError) and "argument" in text and (called := re.match(r"([\w.<>]+)\(\)", text)):
         name = called[1].rpartition(".")[2]
-        return _how_called(error, law.about if name == "<lambda>" else name)
+        return _how_called(error, law.about if name == "<lambda>" else name, law.about)
     if isinstance(error, TypeError) and "for |: " in text and "Probe" not in text.partition(" and ")[2]:
         return (
             "Two plain functions know nothing of |. Which of the two can you make a stage, with stage(...) or "
@@ -381,7 +381,7 @@ def _about(error: BaseException, law: Law) -> str:
     return law.hint
 
 
-def _how_called(error: BaseException, name: str) -> str:
+def _how_called(error: BaseException, name: str, judged: str) -> str:
     """A question about a call that does not fit, with the first line of what was called where it is known."""
     if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
         return f"{name} is given {unknown[1]} by its name. Has its first line a parameter of that name?"
@@ -401,6 +401,9 @@ def _how_called(error: BaseException, name: str) -> str:
     ]
     first_line = f"{name}{signature.replace(parameters=plain, return_annotation=inspect.Signature.empty)}"
     first_line = re.sub(r"<(?:built-in )?function (\w+)[^>]*>", r"\1", first_line)
+    if name == judged and trace is not None and name in trace.tb_frame.f_locals:
+        # It was the law that called: what it gave stands in the starter, and not in the learner's first line.
+        return f"{asked} Your first line is {first_line}, and the law calls it otherwise. What did the starter say?"
     by_name = any(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in plain)
     stage = re.match(r"PassingStage|Stage\[\[Iterable", str(signature.return_annotation))
     return (
