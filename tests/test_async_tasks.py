@@ -570,6 +570,25 @@ def test_what_a_handler_gives_stands_for_the_result(value: Any, came: list[Any],
     assert report.total == dropped
 
 
+@pytest.mark.parametrize("answer", [None, 0, True, "no", (True,), (True, 1, 2)])
+def test_an_answer_of_a_handler_that_is_none_names_the_handler_and_what_is_wanted(answer: object) -> None:
+    class Careless(ErrorHandler):
+        def handle_error(self, error: Exception, item: Any, task_name: str, attempt: int) -> Any:
+            return answer
+
+    with pytest.raises(
+        TypeError, match=r"int: Careless.handle_error must give \(True, value\) to go on or \(False"
+    ):
+        run(single_task(error_handler=Careless())(int)(["x"]).collect())
+
+
+def test_the_class_of_a_handler_in_its_place_is_refused_before_the_first_item() -> None:
+    with pytest.raises(
+        TypeError, match=r"got the class CollectingErrorHandler; write CollectingErrorHandler\(\)"
+    ):
+        single_task(error_handler=CollectingErrorHandler)
+
+
 def test_a_handler_may_keep_none_where_the_task_does_and_may_raise_another_error() -> None:
     task = single_task(error_handler=Noted(True, None), keep_none=True)(int)
     assert run(task(["x", "2"]).collect()) == [None, 2]

@@ -13,7 +13,9 @@ from hypothesis import given, settings, strategies as st
 
 from funcpipe_rag import (
     Pipeline,
+    amap,
     as_source,
+    asource,
     compose,
     fence_k,
     ffilter,
@@ -30,6 +32,7 @@ from funcpipe_rag import (
     sink,
     source,
 )
+from funcpipe_rag.aio.testing import run
 from funcpipe_rag.streams.drawing import to_mermaid, to_svg, to_words
 from funcpipe_rag.streams.probe import Boom, Probe
 
@@ -207,3 +210,21 @@ def test_an_error_in_a_branch_names_the_fork() -> None:
     notes = notes_of((as_source("ab") | fork2_lockstep(fmap(str), fmap(fails)) | fmap(str)).traced())
     assert notes[0].startswith("raised in stage 2 of 3, fork2_lockstep(")
     assert notes[1].startswith("at item 0, 'a'")
+
+
+def test_a_stage_that_is_not_async_says_so_where_it_is_joined_to_one_that_is() -> None:
+    async def passes(xs: Any) -> Any:
+        async for x in xs:
+            yield x
+
+    numbers = as_source([1, 2])
+    for other in amap(str), passes, amap(str) | amap(int):
+        with pytest.raises(
+            TypeError, match=r"the right side is async; begin with asource\(as_source\(\[1, 2\]\)\)"
+        ):
+            numbers | other
+    with pytest.raises(TypeError, match=r"fmap\(str\) \| amap\(str\): the right side is async"):
+        fmap(str) | amap(str)  # type: ignore[operator]
+    with pytest.raises(TypeError, match=r"fmap\(str\) is not async and cannot read this stream; take amap"):
+        amap(str) | fmap(str)
+    assert run((asource(numbers) | amap(str))().collect()) == ["1", "2"]

@@ -15,6 +15,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from funcpipe_rag.aio import abatch, amap, asource
 from funcpipe_rag.aio.testing import Deadlock, LeftBehind, VirtualTimeLoop, run, schedule
 
 T = TypeVar("T")
@@ -296,3 +297,23 @@ def test_who_interrupts_the_waiting_cancels_the_program_in_its_thread() -> None:
         in_a_cell(lambda: run(for_ever()))
     assert len(ended) == 1
     assert not [thread for thread in threading.enumerate() if thread.name == "virtual time"]
+
+
+def test_a_stream_in_the_place_of_a_program_and_a_stage_in_that_of_a_stream_are_told_how_to_write_it() -> (
+    None
+):
+    stage = amap(str, concurrency=2)
+    with pytest.raises(
+        TypeError, match=r"run: wants a coroutine, got <async stream of amap\(str, concurrency=2\)>"
+    ):
+        run(stage([1]))  # type: ignore[arg-type]
+    with pytest.raises(
+        TypeError, match="schedule: wants an async stream, got _Mapped; call it with its input first"
+    ):
+        run(schedule(stage))  # type: ignore[arg-type]
+
+
+def test_a_stream_is_shown_as_what_it_is_a_stream_of() -> None:
+    stage = amap(str, concurrency=2)
+    assert repr((stage | abatch(2))([1])) == "<async stream of amap(str, concurrency=2) | abatch(2)>"
+    assert repr((asource(lambda: [1]) | stage)()).endswith("| amap(str, concurrency=2)>")

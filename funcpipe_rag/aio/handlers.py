@@ -102,9 +102,14 @@ class CollectingErrorHandler(ErrorHandler):
     "'x'"
 
     `rate` is the share of the items that failed; None as long as there were none. `replacement` stands in the place
-    of each failed item; where it is None they are dropped, and this handler is who was told. For a batch task it counts
-    the lists that the function was called with: batches, and with "skip_item" items tried alone. Memory: a count for each
-    task and kind of error, and the first `examples` of each as short texts.
+    of each failed item; where it is None they are dropped, and this handler is who was told. A handler is not told the
+    place of an item: the `index` of an example says how many items had come through, well or not, before it failed.
+
+    >>> summary["stages"]["int"]["ValueError"]["examples"][0]["index"]
+    1
+
+    For a batch task it counts the lists that the function was called with: batches, and with "skip_item" items tried
+    alone. Memory: a count for each task and kind of error, and the first `examples` of each as short texts.
     """
 
     counts = True
@@ -220,8 +225,22 @@ class Handling(NamedTuple):
     counts: bool
 
 
+def answered(task_name: str, handler: object, answer: object) -> Answer:
+    """A handler's answer; TypeError, naming the handler, for what is none."""
+    if isinstance(answer, tuple | list) and len(answer) == 2:
+        return answer[0], answer[1]
+    who = type(getattr(handler, "__self__", handler)).__name__
+    raise TypeError(
+        f"{task_name}: {who}.handle_error must give (True, value) to go on or (False, None), got {answer!r:.60}"
+    )
+
+
 def handling(where: str, handler: object) -> Handling:
     """TypeError for what cannot be asked."""
+    if isinstance(handler, type):
+        raise TypeError(
+            f"{where}: error_handler must be an object, got the class {handler.__name__}; write {handler.__name__}()"
+        )
     asked = getattr(handler, "handle_error", None)
     if not callable(asked):
         raise TypeError(

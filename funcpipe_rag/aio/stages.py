@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
+from funcpipe_rag.streams import Stage
 from funcpipe_rag.streams.ownership import named
 
 from .contexts import NO_SETTINGS, Mode, PipelineContext, Run as Run, Settings, begun, joined, told
@@ -48,10 +49,10 @@ class AsyncStream(AsyncIterator[T]):
     stream, as with every async generator.
     """
 
-    __slots__ = ("__weakref__", "_it")
+    __slots__ = ("__weakref__", "_it", "_of")
 
-    def __init__(self, it: AsyncGenerator[T, None]) -> None:
-        self._it = it
+    def __init__(self, it: AsyncGenerator[T, None], of: object = None) -> None:
+        self._it, self._of = it, of
 
     def __anext__(self) -> Any:
         return self._it.__anext__()
@@ -77,7 +78,7 @@ class AsyncStream(AsyncIterator[T]):
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<async stream of {named(self._it)}>"
+        return f"<async stream of {named(self._it) if self._of is None else repr(self._of)}>"
 
 
 class Shown:
@@ -130,6 +131,9 @@ class AsyncStage(Shown, Generic[A, B]):
 
     __slots__ = ()
 
+    is_async: ClassVar[bool] = True
+    """What a stage that is not async looks at before it joins this one."""
+
     in_context: ClassVar[bool] = False
     """Its calls want a `PipelineContext`, so a run of it has one whether or not anybody has set anything."""
 
@@ -138,7 +142,7 @@ class AsyncStage(Shown, Generic[A, B]):
         raise NotImplementedError
 
     def __call__(self, xs: Items[A], /) -> AsyncStream[B]:
-        return AsyncStream(self.begun(xs, self.new_run()))
+        return AsyncStream(self.begun(xs, self.new_run()), self)
 
     def new_run(self, **settings: Any) -> Run:
         """What one run of it needs, by its own settings and these."""
@@ -254,7 +258,7 @@ class AsyncPipeline(AsyncStage[A, B]):
 
     def as_completed(self, xs: Items[A], /) -> AsyncStream[B]:
         """The stream over `xs` in which each result of a task comes when it is there."""
-        return AsyncStream(self.begun(xs, self.new_run(execution_mode="as_completed")))
+        return AsyncStream(self.begun(xs, self.new_run(execution_mode="as_completed")), self)
 
     def with_execution_mode(self, mode: Mode) -> AsyncPipeline[A, B]:
         """The same with its results "ordered", or "as_completed"."""
@@ -308,7 +312,7 @@ class AsyncSource(Shown, Generic[B]):
         self.set_once(_open=open, _pipeline=AsyncPipeline())
 
     def __call__(self) -> AsyncStream[B]:
-        return AsyncStream(self.begun(self._pipeline.new_run()))
+        return AsyncStream(self.begun(self._pipeline.new_run()), self)
 
     def begun(self, run: Run) -> AsyncGenerator[B, None]:
         """The stream in this run, not begun."""
@@ -359,6 +363,11 @@ def as_stage(where: str, other: Any) -> AsyncStage[Any, Any]:
         what = "a source" if isinstance(other, AsyncSource) else f"a {type(other).__name__}"
         raise TypeError(
             f"{where}: the right side must be a stage, or a function of an async iterator, not {what}"
+        )
+    if isinstance(other, Stage):
+        raise TypeError(
+            f"{where}: {other!r} is not async and cannot read this stream; take amap(...) or another async stage, "
+            "or an async generator function"
         )
     return _Function(other)
 

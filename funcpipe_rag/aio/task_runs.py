@@ -15,7 +15,7 @@ from funcpipe_rag.streams.results import Err
 from funcpipe_rag.streams.retrying import RetryPolicy
 
 from .calls import Several
-from .handlers import Handling
+from .handlers import Handling, answered
 from .mapping import within
 from .ownership import Owned, close, next_of, opened
 from .side_inputs import Given, SideInputs
@@ -186,7 +186,9 @@ class Work:
         self, handler: Handling, error: Exception, arrived: Arrived, attempt: int
     ) -> tuple[bool, Any]:
         answer: Any = handler.error(error, arrived.item, self._rules.name, attempt)
-        go_on, result = await answer if isawaitable(answer) else answer
+        go_on, result = answered(
+            self._rules.name, handler.error, await answer if isawaitable(answer) else answer
+        )
         if go_on and result is None and not self._rules.keep_none and not handler.counts:
             self._failures.drop_all(error, arrived)
         return go_on, result

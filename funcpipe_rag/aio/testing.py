@@ -162,6 +162,10 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     when it came to its end, for tasks that go on, async generators that are open, and errors that the loop would have
     logged.
     """
+    if isinstance(main, AsyncIterable):
+        raise TypeError(
+            f"run: wants a coroutine, got {main!r}; write run(schedule(...)), or .collect() behind the stream"
+        )
     try:
         asyncio.get_running_loop()
         how = _run_in_a_thread
@@ -185,6 +189,9 @@ async def schedule(xs: AsyncIterable[T]) -> list[tuple[float, T]]:
     stream's, after it has been closed.
     """
     clock = asyncio.get_running_loop().time
+    if not isinstance(xs, AsyncIterable):
+        cure = "; call it with its input first" if callable(xs) else ""
+        raise TypeError(f"schedule: wants an async stream, got {type(xs).__name__}{cure}")
     it = aiter(xs)
     if not hasattr(it, "aclose"):
         return [(clock(), item) async for item in it]

@@ -136,6 +136,12 @@ class Stage(Generic[P, R]):
                 f"{self!r} | {named(other)}: the right side must be a transform or a sink, "
                 f"not a {type(other).__name__}"
             )
+        if _is_async(other):
+            first = f"asource({self!r})" if self.takes == 0 else "asource(...)"
+            raise TypeError(
+                f"{self!r} | {named(other)}: the right side is async; begin with {first} "
+                "and take async stages behind it, such as amap"
+            )
         # A pipeline is made of stages, so its file imports this one.
         from .pipelines import Pipeline
 
@@ -449,6 +455,16 @@ def _method(thing: Any, method: str) -> Callable[..., Any] | None:
     if hasattr(thing, method):
         return getattr(thing, method)  # type: ignore[no-any-return]
     return thing if callable(thing) else None
+
+
+def _is_async(other: object) -> bool:
+    """Whether it is an async stage, or an async generator function: this room must not know the other one."""
+    flags: int = getattr(getattr(other, "__code__", None), "co_flags", 0)
+    return getattr(other, "is_async", False) is True or bool(flags & _CO_ASYNC_GENERATOR)
+
+
+_CO_ASYNC_GENERATOR = 0x0200
+"""As in inspect, which costs more than all of this room."""
 
 
 def _accepts(fn: Callable[..., Any], number: int) -> bool:
