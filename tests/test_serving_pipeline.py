@@ -405,6 +405,48 @@ def test_a_policy_of_a_stage_that_is_not_there_is_refused() -> None:
         Service(3)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"model": Slow}, r"model must be an object, got the class Slow; write Slow\(\)"),
+        ({"audit": "audit.jsonl"}, r"audit must have note\(\), such as AuditFile\(path\), got str"),
+        ({"answers": "answers.db"}, r"answers must have known\(\), such as Answers\(path\), got str"),
+        ({"features": None}, r"features must have stored\(\), such as SQLiteFeatures\(path\), got NoneType"),
+        ({"policies": {"infer": {"timeout": 1}}}, r"policies\['infer'\] must be a Policy, got dict"),
+    ],
+)
+def test_what_a_service_cannot_use_is_refused_before_the_first_request(
+    given: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(TypeError, match=says):
+        Service(**{"model": Slow(), **given})
+
+
+def test_what_is_no_connection_and_what_is_no_line_is_told_what_makes_one() -> None:
+    with pytest.raises(TypeError, match=r"got list; MemoryConnection\(lines\) makes one of lines"):
+        run(Service(Slow()).run(lines(1)))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"lines must be several, got one str; write \[...\] around it"):
+        MemoryConnection(lines(1)[0])
+    with pytest.raises(TypeError, match=r"line 1 must be text or bytes, got dict; json.dumps\(...\) makes"):
+        run(Service(Slow()).run(MemoryConnection([{"request_id": "r1"}])))  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"line 2 must be text or bytes, got Request; .to_json\(\) makes"):
+        run(Service(Slow()).run(MemoryConnection([lines(1)[0], Request("r1")])))  # type: ignore[list-item]
+
+
+def test_why_a_model_failed_is_in_the_log_and_not_in_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+    class Secretive:
+        def predict(self, features: Features) -> Any:
+            raise OSError("/srv/models/secret.bin")
+
+    caplog.set_level("INFO", "funcpipe_rag.serving")
+    connection = MemoryConnection(lines(1))
+    run(Service(Secretive()).run(connection))
+    assert [record.getMessage() for record in caplog.records] == ["infer failed on 'r0'"]
+    assert caplog.records[0].exc_info is not None
+    assert str(caplog.records[0].exc_info[1]) == "/srv/models/secret.bin"
+    assert connection.written[0].error == "infer failed (OSError)"
+
+
 class Speaks:
     """A model that answers in parts, a second each."""
 

@@ -167,3 +167,8 @@ def test_it_is_well_drawn_whatever_the_record(given: list[tuple[Any, ...]], most
     lines = repr(picture).splitlines()
     assert all(line.isprintable() for line in lines)
     assert root.get("aria-label") == picture.alt
+
+
+def test_the_path_of_an_audit_is_told_to_be_replayed_first() -> None:
+    with pytest.raises(TypeError, match=r"got str; write AuditTimeline\(replay\(...\)\)"):
+        AuditTimeline("audit.jsonl")  # type: ignore[arg-type]

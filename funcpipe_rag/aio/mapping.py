@@ -132,7 +132,8 @@ def amap(
 
     `concurrency` calls are in flight at the most. `max_ahead` results may be finished and wait behind a slow one;
     a call is begun only where its result would have a place, so fewer than `concurrency - 1`, which is what None
-    stands for, make fewer calls. `timeout` is in seconds for each try, `retry` says how often and when to try again.
+    stands for, make fewer calls. `timeout` is in seconds for each try; `retry`, a `RetryPolicy` such as
+    `RetryPolicy(attempts=3)`, says how often and when to try again.
     A sync function runs in between; in the `executor`, where one is given, its calls run side by side, and a call
     that has begun there is waited for, because no thread can be cancelled.
 

@@ -98,12 +98,16 @@ class AuditTimeline(Picture):
 
     `audit` is what `serving.replay` gives, or anything like it. Of several runs it draws the one that is named, or the
     last. Class: observer. Demand: none. Memory: what it draws: the first `most` requests. Closing: nothing to close.
-    Errors: ValueError for a run that is not there and a `most` below 1.
+    Errors: TypeError for anything else; ValueError for a run that is not there and a `most` below 1.
     """
 
     title = "Audit timeline"
 
     def __init__(self, audit: Audit, *, run: str | None = None, most: int = 40) -> None:
+        if not hasattr(audit, "passages"):
+            raise TypeError(
+                f"AuditTimeline: wants what was replayed, got {type(audit).__name__}; write AuditTimeline(replay(...))"
+            )
         if most < 1:
             raise ValueError(f"AuditTimeline: most must be >= 1, got {most}")
         runs = dict.fromkeys(passage.run for passage in audit.passages)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from funcpipe_rag.aio.ownership import close, opened
@@ -48,6 +48,10 @@ class MemoryConnection:
     def __init__(
         self, lines: AsyncIterable[str | bytes] | Iterable[str | bytes] = (), *, keep: bool = True
     ) -> None:
+        if isinstance(lines, str | bytes | Mapping):
+            raise TypeError(
+                f"MemoryConnection: lines must be several, got one {type(lines).__name__}; write [...] around it"
+            )
         self._lines = opened(lines)
         self._keep = keep
         self.written: list[Response] = []
@@ -58,6 +62,12 @@ class MemoryConnection:
         """The next line; None at the end."""
         async for text in self._lines:
             self._number += 1
+            if not isinstance(text, str | bytes | bytearray):
+                cure = ".to_json()" if hasattr(text, "to_json") else "json.dumps(...)"
+                raise TypeError(
+                    f"MemoryConnection: line {self._number} must be text or bytes, got {type(text).__name__}; "
+                    f"{cure} makes a line of it"
+                )
             return Line(text, self._number)
         return None
 

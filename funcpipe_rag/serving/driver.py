@@ -79,6 +79,11 @@ class Service:
     five, `policies` says what each puts up with, `audit` writes each item down at each stage, and `answers` keeps what
     was answered.
 
+    The answer to what a model cannot do says nothing of the host: "infer failed (ZeroDivisionError)". Why it failed is in
+    the log `funcpipe_rag.serving`, at the level INFO, with its traceback: `logging.basicConfig(level="INFO")` shows it.
+
+    Over HTTP and TCP it is served by `lifetime.serve`, over TCP alone by `tcp.LineServer`.
+
     Class: external. Demand: one request; with `overlap` one a stage, in its hands or ready behind it, so
     five. Memory: the same, and as many as a policy's concurrency says. Closing: closes every
     stage and the connection. Errors: what fails for one request is that request's answer; SeamBroken; those of
@@ -100,10 +105,23 @@ class Service:
         for what, given in (("policies", self.policies), ("stages", self.stages)):
             if unknown := given.keys() - STAGES.keys():
                 raise ValueError(f"Service: {what} has no {min(unknown)!r}; there are {', '.join(STAGES)}")
+        if isinstance(self.model, type):
+            name = self.model.__name__
+            raise TypeError(f"Service: model must be an object, got the class {name}; write {name}()")
         if not (hasattr(self.model, "predict") or hasattr(self.model, "stream")):
             raise TypeError(
                 f"Service: model must have predict() or stream(), got {type(self.model).__name__}"
             )
+        for what, part, method, cure in (
+            ("features", self.features, "stored", ", such as SQLiteFeatures(path)"),
+            ("audit", self.audit, "note", ", such as AuditFile(path)"),
+            ("answers", self.answers, "known", ", such as Answers(path)"),
+        ):
+            if not hasattr(part, method) and (what == "features" or part is not None):
+                raise TypeError(f"Service: {what} must have {method}(){cure}, got {type(part).__name__}")
+        for name, policy in self.policies.items():
+            if not isinstance(policy, Policy):
+                raise TypeError(f"Service: policies[{name!r}] must be a Policy, got {type(policy).__name__}")
         if not hasattr(self.model, "predict") and self._policy("infer").concurrency > 1:
             raise ValueError("Service: a model that answers in parts is asked one request at a time")
 
@@ -114,10 +132,12 @@ class Service:
 
     def wire(self, connection: Connection) -> AsyncStream[Written]:
         """The five stages over a connection, not begun: what each answer that was sent was."""
+        _can_be_read(connection)
         return AsyncStream(self._wired(connection))
 
     async def run(self, connection: Connection) -> Counter[str]:
         """Answer every request of a connection; how many answers there were of each status."""
+        _can_be_read(connection)
         count: Counter[str] = Counter()
         async with Owned() as owned:
             async for one in owned.opened(self._wired(connection)):
@@ -149,6 +169,14 @@ class Service:
 
     def _policy(self, name: str) -> Policy:
         return self.policies.get(name, DEFAULT)
+
+
+def _can_be_read(connection: object) -> None:
+    if not (hasattr(connection, "read_request") and hasattr(connection, "write_response")):
+        raise TypeError(
+            "Service: a connection must have read_request() and write_response(), "
+            f"got {type(connection).__name__}; MemoryConnection(lines) makes one of lines"
+        )
 
 
 async def _checked(items: AsyncIterable[Any], name: str) -> AsyncGenerator[Any, None]:

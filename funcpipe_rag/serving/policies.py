@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeGuard, TypeVar
@@ -13,6 +14,8 @@ from funcpipe_rag.streams.arguments import a_number, a_whole_number
 
 from .features import MissingSignal, UnknownEntity
 from .requests import Response
+
+_LOG = logging.getLogger("funcpipe_rag.serving")
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -149,7 +152,7 @@ def _with_breaker(
 
 
 def answer_for(request_id: str | None, where: str, error: Exception) -> Response:
-    """The answer to a request that failed: what happened, and nothing of the host.
+    """The answer to a request that failed: what happened, and nothing of the host; why it failed is in the log.
 
     >>> answer_for("r1", "infer", FileNotFoundError("/srv/models/secret.bin")).error
     'infer failed (FileNotFoundError)'
@@ -165,6 +168,7 @@ def answer_for(request_id: str | None, where: str, error: Exception) -> Response
     if isinstance(error, REQUESTS_OWN):
         code = 404 if isinstance(error, UnknownEntity) else 422
         return Response(request_id, status="error", code=code, error=str(error))
+    _LOG.info("%s failed on %r", where, request_id, exc_info=error)
     return Response(request_id, status="error", code=500, error=f"{where} failed ({type(error).__name__})")
 
 

@@ -44,7 +44,10 @@ class Written(NamedTuple):
 
 
 class ModelClient(Protocol):
-    """What the third stage calls: one prediction a request, as JSON values."""
+    """What the third stage calls: one prediction a request, as JSON values; sync or async.
+
+    `features.request` is the request, `features.feature_vec` the vector. A sync `predict` keeps the loop while it works.
+    """
 
     def predict(self, features: Features) -> Any | Awaitable[Any]: ...
 
