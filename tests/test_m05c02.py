@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from funcpipe_rag.aio import amap
 from funcpipe_rag.course import check
 from funcpipe_rag.course.exercises import EXERCISES
 from funcpipe_rag.course.exercises.m05c02_gather_wait_as_completed_taskgroup import gathers, times_of
@@ -129,3 +130,9 @@ def test_the_first_exercise_is_the_second_with_room_for_all() -> None:
     card = check("m05c02e2", lambda delays, concurrency: list(accumulate(delays, max)))
     assert card.verdicts[0].passed
     assert card.broken.law.id == "handed-on-one-after-another"
+
+
+@pytest.mark.parametrize("delays", [[1, -2], (1, 2, 1), "121", 2, [1, None, 1], [1, float("inf")]])
+def test_below_a_card_about_delays_that_are_none_stands_no_error_of_ours(delays: object) -> None:
+    assert "in seconds" in repr(check("m05c02e3", lambda: delays))
+    assert times_of(amap, delays) == times_of(gathers, delays) == []

@@ -12,6 +12,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from funcpipe_rag import amap
+from funcpipe_rag.aio.probe import CallProbe
+from funcpipe_rag.aio.testing import run
+
 README = Path(__file__).resolve().parents[1] / "README.md"
 SHELLS = {"console", "shell", "sh", "bash"}
 
@@ -165,3 +169,25 @@ def test_a_command_that_is_not_there_is_found() -> None:
     assert invocations('cd x && .venv/bin/funcpipe-rag ask "a b" --json | head') == [["ask", "a b", "--json"]]
     assert complaint(["no-such-command"]) == "there is no command: funcpipe-rag no-such-command"
     assert complaint(["build", "docs", "--no-such"]) == "funcpipe-rag build has no option --no-such"
+
+
+def test_what_the_page_says_of_leaving_a_stream_is_true_of_a_block_and_not_of_a_bare_loop() -> None:
+    calls = CallProbe(takes={0: 1, 1: 9, 2: 9})
+    stage = amap(calls, concurrency=3)
+
+    async def by_a_break(block: bool) -> int:
+        stream = stage(range(3))
+        if block:
+            async with stream:
+                async for _ in stream:
+                    break
+        else:
+            async for _ in stream:
+                break
+        left = calls.live
+        await stream.aclose()
+        return left
+
+    assert run(by_a_break(block=True)) == 0
+    assert run(by_a_break(block=False)) == 2
+    assert "Read it in an `async with`" in README.read_text("utf-8")
