@@ -97,7 +97,8 @@ def test_prove_runs_a_file_in_a_process_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["list", "make_chian"], "no law is about make_chian; there are laws about"),
+        (["list", "make_chian"], "no law is about make_chian; did you mean make_chain?"),
+        (["list", "zebra"], "no law is about zebra; there are laws about fmap"),
         (["matrix", "fence"], "no law is about fence"),
         (["prove", "funcpipe_rag:fence_k", "--like", "fence"], "no law is about fence"),
         (["prove", "funcpipe_rag:fence", "--like", "fence_k"], "cannot load funcpipe_rag:fence"),

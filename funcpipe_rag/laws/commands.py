@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 from typing import Annotated, NoReturn
 
 import typer
@@ -101,7 +102,9 @@ def _functions(function: str | None) -> list[str]:
     if function is None:
         return FUNCTIONS
     if function not in FUNCTIONS:
-        _fail(f"no law is about {function}; there are laws about {', '.join(FUNCTIONS)}")
+        near = get_close_matches(function, FUNCTIONS, 1, 0.7)
+        meant = f"did you mean {near[0]}?" if near else f"there are laws about {', '.join(FUNCTIONS)}"
+        _fail(f"no law is about {function}; {meant}")
     return [function]
 
 
