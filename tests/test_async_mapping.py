@@ -626,3 +626,11 @@ def test_a_plain_tuple_and_any_number_do_for_a_retry_and_a_timeout() -> None:
     assert calls.began == [1, 1, 2]
     with pytest.raises(ValueError, match="attempts must be >= 1"):
         amap(calls, retry=(0,))  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("executor", [True, 4, "threads"])
+def test_what_is_no_executor_is_refused_at_construction(executor: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"amap: executor must be an Executor, such as ThreadPoolExecutor\(8\), got"
+    ):
+        amap(str, executor=executor)

@@ -14,6 +14,7 @@ from hypothesis import given, settings, strategies as st
 from funcpipe_rag import (
     Pipeline,
     amap,
+    amerge,
     as_source,
     asource,
     compose,
@@ -228,3 +229,21 @@ def test_a_stage_that_is_not_async_says_so_where_it_is_joined_to_one_that_is() -
     with pytest.raises(TypeError, match=r"fmap\(str\) is not async and cannot read this stream; take amap"):
         amap(str) | fmap(str)
     assert run((asource(numbers) | amap(str))().collect()) == ["1", "2"]
+
+
+def test_what_is_no_source_is_told_what_makes_one_of_it() -> None:
+    async def pages(many: int) -> Any:
+        for page in range(many):
+            yield page
+
+    with pytest.raises(
+        TypeError, match=r"pages wants many, and a source is called with nothing; write asource\(lambda"
+    ):
+        asource(pages)  # type: ignore[arg-type]
+    assert run(asource(lambda: pages(2))().collect()) == [0, 1]
+    with pytest.raises(TypeError, match=r"got a list; write lambda: \(...\)"):
+        asource([1, 2])  # type: ignore[arg-type]
+    with pytest.raises(
+        TypeError, match=r"source 0 must be .*, got a one-shot iterator; pass the function that makes it"
+    ):
+        amerge(amap(str)([1]))  # type: ignore[arg-type]

@@ -153,6 +153,11 @@ def amap(
         if not isinstance(retry, tuple):
             raise TypeError(f"amap: retry must be a RetryPolicy, got {type(retry).__name__}")
         retry = RetryPolicy(*retry)
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(
+            "amap: executor must be an Executor, such as ThreadPoolExecutor(8), "
+            f"got {type(executor).__name__}"
+        )
     said: dict[str, object] = {"concurrency": many} if many != 1 else {}
     said |= {} if max_ahead is None else {"max_ahead": ahead}
     said |= {} if ordered else {"ordered": False}

@@ -7,6 +7,7 @@ stream. Both know their name and configuration, and join with `|`.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from inspect import signature
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
@@ -391,9 +392,14 @@ def asource(make: Callable[[], Items[T]]) -> AsyncSource[T]:
     if isinstance(make, AsyncSource):
         return make
     if not callable(make):
-        cure = "; write lambda: (...)" if hasattr(make, "__next__") or hasattr(make, "__anext__") else ""
+        cure = "; write lambda: (...)" if _can_be_iterated(make) else ""
         raise TypeError(
             f"asource: wants a function that opens a fresh iterator, got a {type(make).__name__}{cure}"
+        )
+    if wanted := _asked_for(make):
+        raise TypeError(
+            f"asource: {named(make)} wants {', '.join(wanted)}, and a source is called with nothing; "
+            f"write asource(lambda: {named(make)}(...))"
         )
 
     async def stream() -> AsyncGenerator[T, None]:
@@ -402,6 +408,19 @@ def asource(make: Callable[[], Items[T]]) -> AsyncSource[T]:
                 yield item
 
     return AsyncSource(stream, named(make))
+
+
+def _asked_for(make: Callable[..., object]) -> list[str]:
+    """The names of what a function must be given; none where nobody can say."""
+    try:
+        parameters = signature(make).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [
+        one.name
+        for one in parameters
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
 
 
 def iterable(where: object, xs: Any) -> Any:

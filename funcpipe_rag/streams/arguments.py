@@ -77,7 +77,7 @@ def sources(where: str, values: tuple[object, ...]) -> None:
     for place, value in enumerate(values):
         if not callable(value):
             kind = type(value).__name__
-            if hasattr(value, "__next__"):
+            if hasattr(value, "__next__") or hasattr(value, "__anext__"):
                 cure = "a one-shot iterator; pass the function that makes it"
             elif isinstance(value, list | tuple) and value and all(map(callable, value)):
                 cure = f"a {kind} of them; write {where}(*...) with a star in front of it"
