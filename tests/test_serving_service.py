@@ -431,6 +431,29 @@ def test_where_nobody_reads_what_it_says_it_ends_well_all_the_same(index: Path) 
     within_a_minute(test)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+@pytest.mark.parametrize(("soft", "hard"), [(64, 64), (64, 4096)])
+def test_more_clients_than_file_handles_wait_and_nothing_is_logged(index: Path, soft: int, hard: int) -> None:
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard})); {CLI}"
+
+    async def test() -> None:
+        async with begun(limited, "serve", "--index", index, "--port", 0, "--tcp", 0) as service:
+            clients = []
+            for port in [service.tcp, service.http] * 50:
+                client = socket.create_connection(("127.0.0.1", port))
+                clients.append(client)
+            if hard > soft:
+                # It asks for what it may have, and nobody waits.
+                assert (await posted(service.http, "/ask", {"question": "a stream?"}))[0] == 200
+            for client in clients:
+                client.close()
+            assert (await posted(service.http, "/ask", {"question": "a stream?"}))[0] == 200
+            service.process.send_signal(signal.SIGTERM)
+            assert await service.ended() == (0, "")
+
+    within_a_minute(test)
+
+
 def test_a_missing_extra_is_one_sentence() -> None:
     missing = "import sys; sys.modules['uvicorn'] = None; from funcpipe_rag.cli import main; main()"
     done = said("serve", "--index", "any.db", program=missing)

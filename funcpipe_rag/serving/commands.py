@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import sys
 from contextlib import ExitStack, closing, suppress
 from typing import Annotated
 
@@ -95,6 +96,7 @@ def serve(
             raise Usage(f"others can reach {host}: give --token TOKEN, or FUNCPIPE_RAG_TOKEN")
         limits = Limits(most_bytes, connections, in_flight, idle, patience)
         policy = Policy(timeout=timeout)
+        _handles_for(connections)
         _apart(index=index, audit=audit, answers=answers)
         with Index(index) as opened:
             counts = opened.counts()
@@ -145,6 +147,20 @@ def serve(
             _told(metrics)
             give_up(str(error), INTERRUPTED)
         _told(metrics)
+
+
+def _handles_for(connections: int) -> None:
+    """As many file handles as there may be clients, of HTTP and TCP each, where the system lets us have them."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + 128
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _apart(**files: str | None) -> None:

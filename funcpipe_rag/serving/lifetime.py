@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
@@ -61,6 +62,7 @@ async def serve(
         closing(listening(host, port)) as bound,
         closing(listening(host, tcp_port) if tcp_port is not None else socket()) as bound_tcp,
         _signals() as (ending, hurry),
+        _more_clients_than_handles(),
     ):
         addresses = Addresses(address_of(bound), address_of(bound_tcp) if tcp_port is not None else None)
         served = asyncio.create_task(
@@ -137,6 +139,28 @@ async def _served(
             lines.drain()
         draining(sum(metrics.in_flight.values()))
         await http
+
+
+@contextmanager
+def _more_clients_than_handles() -> Iterator[None]:
+    """Where the system has no handle for one more client, he waits: asyncio says so a thousand times a second."""
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+
+    def heard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE) and "socket" in context:
+            return
+        if before is not None:
+            before(loop, context)
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(heard)
+    try:
+        yield
+    finally:
+        loop.set_exception_handler(before)
 
 
 @contextmanager
