@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
 from math import ceil
@@ -382,7 +382,7 @@ async def _answer(
     if body is None:
         return
     if isinstance(body, Response):
-        await _refuse(door, send, body, _dropped(receive))
+        await _refuse(door, send, body, partial(_dropped, receive))
         return
     try:
         ticket = door.offer(made(body))
@@ -451,7 +451,10 @@ async def _dropped(receive: Receive) -> None:
 
 
 async def _refuse(
-    door: HttpConnection, send: Send, refused: Response, before_the_end: Awaitable[None] | None = None
+    door: HttpConnection,
+    send: Send,
+    refused: Response,
+    before_the_end: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     denied = refused.code in (401, 403, 421)
     door.metrics.refused("http", "denied" if denied else refused.status)
@@ -474,7 +477,7 @@ async def _reply(
     body: bytes,
     kind: bytes = b"application/json",
     more: list[tuple[bytes, bytes]] | None = None,
-    before_the_end: Awaitable[None] | None = None,
+    before_the_end: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     headers = [
         (b"content-type", kind),
@@ -486,7 +489,7 @@ async def _reply(
     await send({"type": "http.response.start", "status": code, "headers": headers})
     if before_the_end is not None:
         await send({"type": "http.response.body", "body": body, "more_body": True})
-        await before_the_end
+        await before_the_end()
         body = b""
     await send({"type": "http.response.body", "body": body})
 
