@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -427,6 +430,27 @@ def test_where_nobody_reads_what_it_says_it_ends_well_all_the_same(index: Path) 
         assert process.stderr is not None
         assert (await process.stderr.read()).decode() == ""
         await process.wait()
+
+    within_a_minute(test)
+
+
+def test_why_a_request_failed_is_said_where_the_service_runs_and_nowhere_else(
+    index: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copy(index, tmp_path / "broken.db")
+
+    async def test() -> None:
+        async with begun(CLI, "serve", "--index", broken, "--port", 0) as service:
+            with closing(sqlite3.connect(broken)) as connection:
+                connection.execute("DROP TABLE stored_chunk")
+            code, answer = await posted(service.http, "/ask", {"question": "a stream?"})
+            assert (code, answer["error"]) == (500, "infer failed (OperationalError)")
+            service.process.send_signal(signal.SIGTERM)
+            code, said = await service.ended()
+            assert code == 0
+            assert re.fullmatch(
+                r"trouble    infer failed on '\w+': OperationalError: no such table.*\n", said
+            ), said
 
     within_a_minute(test)
 

@@ -6,10 +6,12 @@ Facts go to standard output, one a line, the first of them when clients can conn
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import sys
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Annotated
 
 import typer
@@ -21,6 +23,7 @@ from funcpipe_rag.rag.console import (
     IndexOption,
     Usage,
     amount,
+    err,
     fact,
     give_up,
     mistakes,
@@ -39,6 +42,8 @@ from .models import IndexModel
 from .policies import Policy
 
 _MOST = Limits()
+
+_LOG = logging.getLogger("funcpipe_rag.serving")
 
 
 def serve(
@@ -87,13 +92,14 @@ def serve(
 
     POST /requests takes {"request_id": "…", "text": "…"}, POST /ask takes {"question": "…"}; with Accept:
     text/event-stream both give the stages and the sentences as they come. GET / is a page to ask on, GET /metrics for
-    Prometheus, GET /health. Over TCP a line is a request, and a line is an answer or a part of one.
+    Prometheus, GET /health. Why a request failed is said on standard error. Over TCP a line is a request, and a line is an answer or a part of one.
 
     The first signal stops reading and answers what was taken (exit code 0); a second one cuts that short (130).
     """
     with mistakes(index), ExitStack() as stack:
         if token is None and not is_here(host):
             raise Usage(f"others can reach {host}: give --token TOKEN, or FUNCPIPE_RAG_TOKEN")
+        stack.enter_context(_failures_said())
         limits = Limits(most_bytes, connections, in_flight, idle, patience)
         policy = Policy(timeout=timeout)
         _handles_for(connections)
@@ -147,6 +153,28 @@ def serve(
             _told(metrics)
             give_up(str(error), INTERRUPTED)
         _told(metrics)
+
+
+class _Failures(logging.Handler):
+    """One line on standard error for each failure of the service: its client is told no more than that it failed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        # Where nobody reads it, requests are answered all the same.
+        with suppress(SystemExit, OSError):
+            err.print(f"trouble    {record.getMessage()}: {type(error).__name__}: {error}".replace("\n", " "))
+
+
+@contextmanager
+def _failures_said() -> Iterator[None]:
+    handler, level = _Failures(), _LOG.level
+    _LOG.addHandler(handler)
+    _LOG.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _LOG.removeHandler(handler)
+        _LOG.setLevel(level)
 
 
 def _handles_for(connections: int) -> None:
