@@ -501,7 +501,7 @@ def test_the_doctor_names_what_to_run(work: SimpleNamespace) -> None:
     well = course("doctor")
     assert well.exit_code == 0, well.output
     assert [line.split()[:2] for line in well.stdout.splitlines()] == [
-        ["✓", name] for name in ("python", "extras", "kernel", "folder", "progress", "notebooks")
+        ["✓", name] for name in ("python", "extras", "module", "kernel", "folder", "progress", "notebooks")
     ]
     text = work.notebook.read_text()
     work.notebook.write_text(re.sub(r'"fingerprint": "\w+"', '"fingerprint": "0"', text))

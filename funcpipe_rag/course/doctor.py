@@ -30,6 +30,9 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
+SERVING = "pip install 'funcpipe-rag[course,serve]'"
+
+
 def findings(places: Places, progress: Progress | None) -> Iterator[Finding]:
     """Look at Python, the extras, the kernel, the work folder, the progress file and the notebooks."""
     yield Finding(
@@ -45,6 +48,9 @@ def findings(places: Places, progress: Progress | None) -> Iterator[Finding]:
         f"missing: {', '.join(missing)}" if missing else "all that the course needs",
         INSTALL,
     )
+    # Whoever is not there yet has nothing to run.
+    classifier = "scikit-learn is here" if find_spec("sklearn") else f"needs scikit-learn as well: {SERVING}"
+    yield Finding(True, "module 6", classifier)
     if not missing:
         yield _kernel()
     if progress is None or progress.folder is None:
