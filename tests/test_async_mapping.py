@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from funcpipe_rag.aio import amap
+from funcpipe_rag.aio import amap, single_task
 from funcpipe_rag.aio.probe import AsyncProbe, CallProbe
 from funcpipe_rag.aio.testing import VirtualTimeLoop, run, schedule
 from funcpipe_rag.streams.probe import Boom, Probe
@@ -626,6 +626,16 @@ def test_a_plain_tuple_and_any_number_do_for_a_retry_and_a_timeout() -> None:
     assert calls.began == [1, 1, 2]
     with pytest.raises(ValueError, match="attempts must be >= 1"):
         amap(calls, retry=(0,))  # type: ignore[call-overload]
+
+
+def test_an_async_generator_is_refused_with_the_way_to_use_it() -> None:
+    async def pages(word: str) -> AsyncIterator[str]:
+        for letter in word:
+            yield letter
+
+    with pytest.raises(TypeError, match=r"pages is an async generator; single_task\(.*pages\) hands on each"):
+        amap(pages)
+    assert run(single_task(pages)(["ab", "c"]).collect()) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("executor", [True, 4, "threads"])

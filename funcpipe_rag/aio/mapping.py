@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
 from functools import partial
-from inspect import isawaitable
+from inspect import isasyncgenfunction, isawaitable
 from itertools import count
 from random import Random
 from typing import Any, Literal, SupportsIndex, TypeVar, overload
@@ -137,8 +137,9 @@ def amap(
     A sync function runs in between; in the `executor`, where one is given, its calls run side by side, and a call
     that has begun there is waited for, because no thread can be cancelled.
 
-    With several calls at a time, it is not one task that asks the input, but whichever is free. An input that holds a timeout, a task group or a context variable over its items wants `abuffer(1)` in between: that opens, asks
-    and closes it in one task.
+    With several calls at a time, it is not one task that asks the input, but whichever is free. An input that holds a
+    timeout, a task group or a context variable over its items wants `abuffer(1)` in between: that opens, asks and
+    closes it in one task.
 
     Class: clocked. Demand: with one call at a time, one pull an item, in the reader's own task; otherwise at most
     `max_ahead + 1` items beyond what was given. Memory: O(concurrency + max_ahead). Closing: cancels the calls in
@@ -146,6 +147,11 @@ def amap(
     it; those of `fn` as `on_error` says; TimeoutError; ValueError and TypeError at construction.
     """
     a_function("amap", "fn", fn)
+    if isasyncgenfunction(fn):
+        raise TypeError(
+            f"amap: fn must give one result for an item, and {named(fn)} is an async generator; "
+            f"single_task({named(fn)}) hands on each of its items"
+        )
     many = a_whole_number("amap", "concurrency", concurrency, least=1)
     ahead = many - 1 if max_ahead is None else a_whole_number("amap", "max_ahead", max_ahead, least=0)
     seconds = None if timeout is None else a_number("amap", "timeout", timeout, above=0)
