@@ -500,3 +500,17 @@ def test_a_build_writes_down_each_document_with_its_time_and_memory(docs: Path, 
     wrong = run("build", docs, "--index", tmp_path / "no.db", "--log", tmp_path / "none" / "log")
     assert (wrong.returncode, "No such file" in wrong.stderr) == (1, True)
     assert not (tmp_path / "no.db").exists()
+
+
+@pytest.mark.parametrize("pattern", ["", "/tee.md", "/**/*.log"])
+def test_a_log_that_the_build_would_read_is_refused_before_it_is_written(
+    docs: Path, tmp_path: Path, pattern: str
+) -> None:
+    # A line for each document, and a document for each line: such a build did not end.
+    log = docs / {"": "build.jsonl", "/tee.md": "tee.md", "/**/*.log": "build.log"}[pattern]
+    before = log.read_text() if log.exists() else None
+    built = run("build", f"{docs}{pattern}", "--index", tmp_path / "docs.db", "--log", log, timeout=60)
+    assert built.returncode == 2, built.stderr
+    assert built.stderr.startswith(f"funcpipe-rag: --log {log} would be read as a document")
+    assert (log.read_text() if log.exists() else None) == before
+    assert run("build", docs, "--index", tmp_path / "docs.db", "--log", docs / "build.log").returncode == 0

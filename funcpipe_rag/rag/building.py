@@ -43,6 +43,7 @@ class Corpus:
                 os.stat(roots[0].path)
             except FileNotFoundError:
                 raise Usage(f"{roots[0].path}: there is no such folder or file") from None
+        self._given = roots
         self.roots = {root.name: os.path.abspath(root.path) for root in roots}
         self.encoding = encoding
         self.spec = embedder
@@ -51,6 +52,19 @@ class Corpus:
     def loaded(self) -> Iterator[Loaded]:
         """The documents, and what cannot be one."""
         return self.docs()
+
+    def reads(self, file: str) -> bool:
+        """Whether a file, written while the corpus is read, would be one of its documents."""
+        path = os.path.realpath(file)
+        for root in self._given:
+            folder = os.path.realpath(root.path)
+            below = os.path.relpath(path, folder).replace(os.sep, "/")
+            if path == folder:
+                return True
+            kind = bool(root.patterns) or below.lower().endswith(SUFFIXES)
+            if kind and not below.startswith("../") and root.wants(below):
+                return True
+        return False
 
     def settings(self) -> dict[str, Any]:
         """What the index keeps of where its documents came from, and of where the embedder is."""

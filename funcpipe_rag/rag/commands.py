@@ -140,6 +140,12 @@ def build(
         env = RagEnv(size, lap, boundary=cast(Boundary, boundary or had.get("boundary", "word")))
         spec = embedder if embedder is not None else had.get("embedder_spec")
         corpus = Corpus(paths, encoding, spec)
+        if log and corpus.reads(log):
+            # Each document adds a line to it, and each line would be a document: the build would never end.
+            raise Usage(
+                f"--log {log} would be read as a document of this corpus; write it to another folder, "
+                "or give it a name that ends in .log"
+            )
         with open(log, "w", encoding="utf-8", buffering=1) if log else nullcontext() as written:
             built = run_build(
                 corpus, index, env, rebuild=rebuild, fast_views=tantivy, quiet=as_json, log=written
