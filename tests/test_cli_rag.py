@@ -514,3 +514,13 @@ def test_a_log_that_the_build_would_read_is_refused_before_it_is_written(
     assert built.stderr.startswith(f"funcpipe-rag: --log {log} would be read as a document")
     assert (log.read_text() if log.exists() else None) == before
     assert run("build", docs, "--index", tmp_path / "docs.db", "--log", docs / "build.log").returncode == 0
+
+
+def test_a_question_that_is_too_long_is_no_damage(docs: Path, tmp_path: Path) -> None:
+    index = tmp_path / "docs.db"
+    run("build", docs, "--index", index)
+    patterns = [word for number in range(1100) for word in ("--source", f"x{number}")]
+    found = run("search", "tee", "--index", index, *patterns)
+    assert found.returncode == 1
+    assert "damaged" not in found.stderr, "nobody is to delete a good index"
+    assert found.stderr.startswith(f"funcpipe-rag: {index}: ")

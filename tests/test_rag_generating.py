@@ -382,3 +382,15 @@ def test_on_the_command_line_what_came_before_an_error_is_kept(server: Server, i
     done = ask(index, "tee", "--llm", f"openai:m@{server.url}", key="sk-1")
     assert (done.returncode, "sk-1" in done.stdout + done.stderr) == (1, False)
     assert ask(index, "tee", "--llm", "llama").returncode == 2
+
+
+def test_a_model_that_cannot_be_asked_has_not_said_that_there_is_no_answer(
+    server: Server, index: Index
+) -> None:
+    server.answers = [(400, "text/plain", [b"no such model"])]
+    command = ["ask", "what splits a stream", "--index", index.path, "--llm", f"openai:m@{server.url}"]
+    program = [sys.executable, "-c", "from funcpipe_rag.cli import main; main()"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*program, *command], capture_output=True, text=True, env=env, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "answered 400" in done.stderr

@@ -383,3 +383,36 @@ def test_a_disk_that_is_full_is_one_clear_line_and_loses_nothing(tmp_path: Path)
 def test_a_text_that_is_no_text_is_a_type_error(tmp_path: Path, bad: RawDoc) -> None:
     with pytest.raises(TypeError):
         build_index(tmp_path / "i.db", [bad], ENV)
+
+
+def test_a_value_that_is_too_deep_costs_its_own_line(tmp_path: Path) -> None:
+    # Just what the parser of JSON takes is too much for its writer.
+    lines = [f'{{"x": {"[" * depth}{"]" * depth}}}\n' for depth in range(900, 1001)]
+    path = tmp_path / "deep.jsonl"
+    path.write_text("".join([*lines, '{"text": "still here"}\n']))
+    found = list(make_docs_source(path, on_error="collect")())
+    assert len(found) == len(lines) + 1
+    reasons = {one.reason for one in found if isinstance(one, Quarantined)}
+    assert reasons <= {"nested too deeply"}  # how much is too deep differs between Pythons
+    assert isinstance(found[-1], RawDoc)
+
+
+def test_a_file_whose_name_is_all_ending_is_read(tmp_path: Path) -> None:
+    path = tmp_path / ".csv"
+    path.write_text("name\nAda\n")
+    assert [doc.source for doc in make_docs_source(path)()] == [".csv#row-1"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [("[ab].md", ["a.md"]), ("[!a].md", ["^.md", "d.md"]), (r"[\d].md", ["d.md"]), ("[^].md", ["^.md"])],
+)
+def test_brackets_hold_characters_and_nothing_else(tmp_path: Path, pattern: str, names: list[str]) -> None:
+    for name in ("a.md", "d.md", "^.md"):
+        (tmp_path / name).write_text("text")
+    assert [doc.source for doc in make_docs_source(f"{tmp_path}/{pattern}")()] == names
+
+
+def test_a_pattern_that_is_none_is_said_at_construction(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"make_docs_source: '\[z-a\]\.md' is no pattern"):
+        make_docs_source(f"{tmp_path}/[z-a].md")

@@ -438,6 +438,7 @@ def print_llm_answer(events: Iterator[Words | Cited]) -> None:
     """A model's words as they come, then the places that they cite; says so if there is none."""
     cited: list[Cited] = []
     words = ""
+    whole = False
     try:
         for event in events:
             if isinstance(event, Cited):
@@ -447,8 +448,11 @@ def print_llm_answer(events: Iterator[Words | Cited]) -> None:
                 # What a model says is not for the terminal to obey.
                 out.file.write(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", event.text))
                 out.file.flush()
+        whole = True
     finally:
-        out.print("" if words else NO_ANSWER)
+        # A model that failed has not said that there is no answer.
+        if words or whole:
+            out.print("" if words else NO_ANSWER)
         for number, citation, heading in cited:
             if citation is None:
                 out.print(f"    [{number}] is the number of no passage: not verified", style="yellow")

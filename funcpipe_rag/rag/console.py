@@ -43,6 +43,9 @@ def mistakes(index: str) -> Iterator[None]:
         give_up(str(error), FAILED)
     except ValueError as error:
         give_up(str(error), USAGE)
+    except sqlite3.OperationalError as error:
+        # A disk that is full, a file that is locked, a question that is too long: nothing to delete an index for.
+        give_up(f"{index}: {error}", FAILED)
     except sqlite3.Error as error:
         give_up(f"{index} is damaged ({error}); delete it and build it again", FAILED)
     except BrokenPipeError:

@@ -167,6 +167,10 @@ def corpus_roots(paths: Iterable[str | os.PathLike[str]]) -> list[Root]:
     roots: dict[str, Root] = {}
     for path in paths:
         folder, pattern = _split(os.fspath(path))
+        try:
+            re.compile(_regular(pattern))
+        except re.error as error:
+            raise ValueError(f"make_docs_source: {pattern!r} is no pattern: {error}") from None
         name = os.path.basename(os.path.realpath(folder))
         known = roots.get(name)
         if known is None:
@@ -199,10 +203,16 @@ def _regular(pattern: str) -> str:
     [True, True, False]
     """
     return "".join(
-        _WILD.get(part)
-        or (f"[{part[1:-1].replace('!', '^', 1)}]" if part[0] == "[" and len(part) > 2 else re.escape(part))
+        _WILD.get(part) or (_one_of(part[1:-1]) if part[0] == "[" and len(part) > 2 else re.escape(part))
         for part in re.findall(r"\*\*/|\*\*|\*|\?|\[!?[^\]/]+\]|[^*?\[]+|\[", pattern)
     )
+
+
+def _one_of(members: str) -> str:
+    """Characters and ranges in brackets; all else that an expression would take for its own stands for itself."""
+    other = "^" if members.startswith("!") else ""
+    plain = re.sub(r"[^\w-]", lambda one: re.escape(one[0]), members[len(other) :])
+    return f"[{other}{plain}]"
 
 
 _WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}

@@ -51,7 +51,8 @@ def gen_records(path: str, source: str, encoding: str = "utf-8") -> Iterator[Loa
     whole. Memory: one record; one notebook. Closing: closes the file. Errors: what cannot be read is a Quarantined
     in its place, and behind one that stands for the file itself nothing comes.
     """
-    read = _KINDS[os.path.splitext(source)[1].lower()]
+    # A name such as ".csv" is all ending.
+    read = _KINDS[source[source.rfind(".") :].lower()]
     try:
         with Owned() as owned:
             yield from owned.take(read(path, source, encoding))
@@ -78,7 +79,11 @@ def _numbered(
             if isinstance(record, Err):
                 yield reading_failed(name, record.error)
             else:
-                text, metadata = told(record)
+                try:
+                    text, metadata = told(record)
+                except RecursionError:  # what can just be read may be too deep to be written
+                    yield Quarantined(name, "nested too deeply")
+                    continue
                 yield RawDoc(name, text, name, metadata)
 
 
