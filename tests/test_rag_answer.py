@@ -259,3 +259,32 @@ def test_a_comment_in_a_program_is_no_heading_wherever_the_passage_begins(
     with Index(tmp_path / "i.db") as index:
         [answer, *_] = gen_answers(index, "What splits frogs?")
         assert (answer.text, answer.heading) == ("A tee splits frogs into two.", "Tee")
+
+
+FILLER = "Filler goes on and on here. " * 50
+
+
+@pytest.mark.parametrize(
+    ("source", "metadata", "text", "heading"),
+    [
+        ("a.md", {}, "## Apples\n\nOne grows.\n\n## Pears\n\n{}\n", "Pears"),
+        ("a.md", {}, "# Top\n\n### Apples\n\nOne grows.\n\n### Pears\n\n{}\n", "Top > Pears"),
+        ("a.md", {}, "# Top\n\n## Apples\n\n" + FILLER + "\n\n## Pears\n\n{}\n", "Top > Pears"),
+        ("n.ipynb#cell-1", {"format": ".md"}, "# Apples\n\nOne grows.\n\n# Pears\n\n{}\n", "Pears"),
+        (
+            "a.rst",
+            {},
+            "Top\n===\n\n" + FILLER + "\n\nPears\n-----\n\n{}\n\nMore\n----\n\nAnd on.\n",
+            "Top > Pears",
+        ),
+    ],
+)
+def test_an_answer_names_the_headings_that_hold_at_its_place(
+    tmp_path: Path, source: str, metadata: dict[str, str], text: str, heading: str
+) -> None:
+    file = tmp_path / "a.db"
+    said = "A pear tastes sweet in autumn, they say."
+    build_index(file, [RawDoc("a", text.format(said), source, metadata)], ENV)
+    with Index(file) as index:
+        [answer] = gen_answers(index, "how does a pear taste in autumn?", sentences=1)
+    assert (answer.text, answer.heading) == (said, heading)

@@ -19,9 +19,10 @@ from .citing import Citation, cite_sentence
 from .embedding import Embedder
 from .filters import EVERYTHING, Filter
 from .index import Index
-from .outline import Heading, markdown_headings, reader_of
+from .outline import Outline, reader_of
 from .retrieve import Hit, best_passages, query_words
 from .sentences import gen_sentences
+from .types import FORMAT
 
 NO_ANSWER = "No answer found."
 
@@ -163,43 +164,51 @@ def _candidates(index: Index, hit: Hit) -> Iterator[_Candidate]:
         "SELECT ordinal + 1 = chunks FROM chunk JOIN document ON document.id = document WHERE chunk.id = ?",
         (hit.row,),
     )
-    path = hit.heading.split(HEADING_JOINT) if hit.heading else []
     inside = _headings_inside(index, hit)
+    heading = hit.heading
     length = len(hit.text.rstrip())
     first = False
     for start, stop, prose in gen_sentences(hit.text):
         # What touches a cut may be half a sentence; its other half is whole in the passage next to it.
         if (start == 0 and hit.start > 0) or (stop == length and not last):
             continue
-        while inside and inside[0].at <= start:
-            entered = inside.pop(0)
-            path = [*path[: entered.level], entered.title]
-            first = True
+        while inside and inside[0][0] <= start:
+            _, path = inside.pop(0)
+            heading, first = HEADING_JOINT.join(path), True
         if stop - start <= (LONGEST if prose else LONGEST // 3):
-            heading = HEADING_JOINT.join(path)
             yield _Candidate(hit, start, stop, hit.text[start:stop], heading, prose, first and prose)
             first = first and not prose
 
 
-def _headings_inside(index: Index, hit: Hit) -> list[Heading]:
-    reader = reader_of(hit.source)
-    found = list(reader(hit.text, [])) if reader else []
-    if reader is not markdown_headings or not found:
-        return found
-    # A passage may begin inside a program, where "#" begins a comment: that is seen from what stands before it.
-    [(section, ordinal, shared)] = index.rows(
-        "SELECT section, ordinal, shared FROM chunk WHERE id = ?", (hit.row,)
+def _headings_inside(index: Index, hit: Hit) -> list[tuple[int, tuple[str, ...]]]:
+    """Where in a passage a heading stands, and the headings that hold from there, outermost first."""
+    [(kind, section, ordinal, shared)] = index.rows(
+        "SELECT coalesce((SELECT value FROM json_each(metadata) WHERE key = ?), source), section, ordinal, shared "
+        "FROM chunk JOIN document ON document.id = chunk.document WHERE chunk.id = ?",
+        (FORMAT, hit.row),
     )
+    reader = reader_of(kind)
+    if reader is None or not any(True for _ in reader(f"{hit.text}\n", [])):
+        return []
+    # What stands before says which headings are further out, and whether "#" begins a heading or, in a program, a
+    # comment.
     [(before,)] = index.rows(
         "SELECT group_concat(fresh, '') FROM (SELECT substr(text, shared + 1) AS fresh FROM chunk "
         "WHERE section = ? AND ordinal < ? ORDER BY ordinal)",
         (section, ordinal),
     )
-    fence: list[str] = []
-    before = before or ""
-    for _ in reader(before[: len(before) - shared], fence):
-        pass
-    return list(reader(hit.text, fence))
+    before = (before or "")[: len(before or "") - shared]
+    outline = Outline(kind)
+    outline.feed(before + hit.text)
+    outline.finish()
+    found, at = [], len(before)
+    outline.path(at - 1)
+    if before == "" or before.endswith("\n"):
+        at -= 1  # a heading may be the first thing in the passage
+    while (begins := outline.next(at)) is not None:
+        found.append((max(0, begins - len(before)), outline.path(begins)))
+        at = begins
+    return found
 
 
 def _stems(texts: Sequence[str]) -> list[frozenset[str]]:
