@@ -288,3 +288,13 @@ def test_an_answer_names_the_headings_that_hold_at_its_place(
     with Index(file) as index:
         [answer] = gen_answers(index, "how does a pear taste in autumn?", sentences=1)
     assert (answer.text, answer.heading) == (said, heading)
+
+
+def test_an_accent_may_be_a_character_of_its_own(tmp_path: Path) -> None:
+    texts = {"one.md": "Le re\u0301sume\u0301 est long.", "two.md": "Le r\u00e9sum\u00e9 est court."}
+    file = tmp_path / "a.db"
+    build_index(file, [RawDoc(name, text, name) for name, text in texts.items()], ENV)
+    assert query_words("re\u0301sume\u0301") == ["r\u00e9sum\u00e9"]
+    with Index(file) as index:
+        for query in ("re\u0301sume\u0301", "r\u00e9sum\u00e9", "resume"):
+            assert {hit.source for hit in search(index, query)} == set(texts)

@@ -75,6 +75,8 @@ class Handler(BaseHTTPRequestHandler):
         status, kind, blocks = self.server.answers.pop(0)
         self.send_response(status)
         self.send_header("Content-Type", kind)
+        if 300 <= status < 400:
+            self.send_header("Location", f"{self.server.url}/elsewhere")
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
@@ -90,6 +92,10 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
         except OSError:
             self.server.gone.set()
+
+    def do_GET(self) -> None:
+        self.server.keys.append(f"GET {self.path} {self.headers.get('Authorization')}")
+        self.send_error(404)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -253,6 +259,19 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_not(
         server.will_say(b"", status=500)
     with pytest.raises(LLMProblem, match=r"answered 500 .*asked 5 times"):
         answer_of(server)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirection_is_said_and_not_followed(
+    server: Server, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    server.will_say(b"moved", status=status)
+    with pytest.raises(
+        LLMProblem, match=rf"answered {status} .*: it is at {server.url}/elsewhere, and is not followed"
+    ):
+        answer_of(server)
+    assert server.keys == ["Bearer sk-secret"], "nobody else is given the key"
 
 
 def test_a_server_that_is_not_there_is_named() -> None:

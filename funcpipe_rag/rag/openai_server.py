@@ -35,12 +35,17 @@ def check_address(where: str, kind: str, model: str, base_url: str) -> None:
 def asked(where: str, body: Mapping[str, Any], *, timeout: float) -> Iterator[Any]:
     """The open answer to a request, with OPENAI_API_KEY if that is set; ServerProblem, at any time, if there is none.
 
-    A server that cannot be reached, or is busy, is a ServerBusy. The key is in no message.
+    A server that cannot be reached, or is busy, is a ServerBusy. The key is in no message, and no redirection is followed.
     """
     # Imported here: what speaks HTTP takes longer to load, and more memory, than all the rest of the room.
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
-    from urllib.request import Request, urlopen
+    from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+    class Stay(HTTPRedirectHandler):
+        # It would ask with GET and without the question, and hand the key to whoever it was sent to.
+        def redirect_request(self, *_: Any) -> None:
+            return None
 
     headers = {"Content-Type": "application/json"}
     key = os.environ.get("OPENAI_API_KEY")
@@ -48,11 +53,14 @@ def asked(where: str, body: Mapping[str, Any], *, timeout: float) -> Iterator[An
         headers["Authorization"] = f"Bearer {key}"
     data = json.dumps(body).encode("utf-8", "surrogatepass")
     try:
-        with urlopen(Request(where, data=data, headers=headers, method="POST"), timeout=timeout) as answer:
+        request = Request(where, data=data, headers=headers, method="POST")
+        with build_opener(Stay).open(request, timeout=timeout) as answer:
             yield answer
     except HTTPError as error:
         with error:
             said = error.read(300).decode("utf-8", "replace").strip()
+        if 300 <= error.code < 400 and error.headers.get("Location"):
+            said = f"it is at {error.headers['Location']}, and is not followed there"
         said = said.replace(key, "…") if key else said
         message = f"{where} answered {error.code} {error.reason}{f': {said}' if said else ''}"
         if error.code in (408, 409, 429) or error.code >= 500:

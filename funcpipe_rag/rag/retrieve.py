@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from typing import Literal, NamedTuple, TypeAlias
+from unicodedata import normalize
 
 from funcpipe_rag.streams.arguments import a_whole_number
 
@@ -236,7 +237,7 @@ def query_words(query: str) -> list[str]:
     >>> query_words("to be or not to be")
     ['to', 'be', 'or', 'not']
     """
-    wanted = content_words(query) or list(dict.fromkeys(_with_parts(_WORD.findall(query))))
+    wanted = content_words(query) or list(dict.fromkeys(_with_parts(_words(query))))
     if not wanted:
         raise QueryError(f"the query has no word to look for: {query!r}")
     return wanted[:LONGEST_QUERY]
@@ -248,11 +249,16 @@ def content_words(text: str) -> list[str]:
     >>> content_words("How do I use heapq.merge, or make_chain?")
     ['heapq', 'merge', 'make_chain', 'make', 'chain']
     """
-    words = dict.fromkeys(_with_parts(_WORD.findall(text)))
+    words = dict.fromkeys(_with_parts(_words(text)))
     return [word for word in words if word.lower() not in STOP_WORDS]
 
 
 _WORD = re.compile(r"[^\W_](?:\w*[^\W_])?")
+
+
+def _words(text: str) -> list[str]:
+    # An accent that is a character of its own is no letter, and would cut the word in two.
+    return _WORD.findall(normalize("NFC", text))
 
 
 def _with_parts(words: Iterable[str]) -> Iterator[str]:
