@@ -524,3 +524,22 @@ def test_a_question_that_is_too_long_is_no_damage(docs: Path, tmp_path: Path) ->
     assert found.returncode == 1
     assert "damaged" not in found.stderr, "nobody is to delete a good index"
     assert found.stderr.startswith(f"funcpipe-rag: {index}: ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such names are allowed there only")
+def test_a_name_stays_on_its_line_and_gives_the_terminal_no_orders(docs: Path, tmp_path: Path) -> None:
+    (docs / "two\nlines \x1b[31m.md").write_text("# Fork\n\nA fork splits one stream for many readers.\n")
+    (docs / "bad\n\x1b]0;x\x07.txt").write_bytes(b"\xff")
+    index = tmp_path / "docs.db"
+    built = run("build", docs, "--index", index)
+    found = run("search", "fork", "--index", index)
+    asked = run("ask", "what does a fork split for readers", "--index", index)
+    status = run("status", "--index", index)
+    for done in (built, found, asked, status):
+        assert not {"\x1b", "\x07"} & {*done.stdout}
+    assert r"quarantine bad\n\x1b]0;x\x07.txt:1  not utf-8" in built.stdout
+    assert r"quarantine bad\n\x1b]0;x\x07.txt:1  not utf-8" in status.stdout
+    assert r" 1  two\nlines \x1b[31m.md:0-" in found.stdout
+    assert r"    two\nlines \x1b[31m.md:8-" in asked.stdout
+    named = json.loads(run("search", "fork", "--index", index, "--json").stdout)
+    assert named["hits"][0]["source"] == "two\nlines \x1b[31m.md", "a machine is given the name itself"

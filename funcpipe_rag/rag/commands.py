@@ -36,6 +36,7 @@ from .console import (
     fact,
     megabytes,
     mistakes,
+    one_line,
     out,
     print_json,
     shortened,
@@ -226,9 +227,8 @@ def search_(
             )
             return
         for place, hit in enumerate(hits, 1):
-            out.print(
-                f"{place:>2}  {hit.source}:{hit.start}-{hit.stop}  {hit.heading}".rstrip(), style="bold"
-            )
+            found = f"{place:>2}  {hit.source}:{hit.start}-{hit.stop}  {hit.heading}"
+            out.print(one_line(found.rstrip()), style="bold")
             lines = [line.strip() for line in hit.text.splitlines() if line.strip()]
             out.print(f"    {shortened(' '.join(lines), 240)}")
         if not hits:
@@ -458,7 +458,8 @@ def print_llm_answer(events: Iterator[Words | Cited]) -> None:
                 out.print(f"    [{number}] is the number of no passage: not verified", style="yellow")
                 continue
             under = f"  under {heading}" if heading else ""
-            out.print(f"    [{number}] {citation}{under}  {checked_against(citation)}", style="cyan")
+            stands = one_line(f"{citation}{under}")
+            out.print(f"    [{number}] {stands}  {checked_against(citation)}", style="cyan")
         if words.strip() and not cited and words.strip() != NO_ANSWER:
             out.print("    it cites no passage: none of this is verified", style="yellow")
 
@@ -495,7 +496,7 @@ def print_answers(answers: Iterator[Answer]) -> int:
         count += 1
         out.print(" ".join(answer.text.split()))
         under = f"  under {answer.heading}" if answer.heading else ""
-        out.print(f"    {answer.citation}{under}  {checked_against(answer.citation)}", style="cyan")
+        out.print(one_line(f"    {answer.citation}{under}  {checked_against(answer.citation)}"), style="cyan")
     if not count:
         out.print(NO_ANSWER)
     return count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -56,13 +57,26 @@ def mistakes(index: str) -> Iterator[None]:
 
 def give_up(message: str, code: int) -> NoReturn:
     """Say what is wrong, and exit."""
-    err.print(f"funcpipe-rag: {message}")
+    err.print(f"funcpipe-rag: {one_line(message)}")
     raise typer.Exit(code) from None
 
 
 def fact(name: str, value: str) -> None:
     """One line: a word, and what there is to say about it."""
-    out.print(f"{name:<10} {value}")
+    out.print(f"{name:<10} {one_line(value)}")
+
+
+# Line ends, what a terminal would obey, and what turns the order of letters around.
+_OBEYED = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def one_line(text: str) -> str:
+    r"""A text on one line, whatever is in the names of files or in what a server says.
+
+    >>> one_line("a\nb\x1b[31m")
+    'a\\nb\\x1b[31m'
+    """
+    return _OBEYED.sub(lambda one: one[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def print_json(value: dict[str, Any]) -> None:

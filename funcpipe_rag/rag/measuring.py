@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from rich.progress import track
 
 from .building import Corpus
-from .console import Usage, amount, err, fact, out, shortened
+from .console import Usage, amount, err, fact, one_line, out, shortened
 from .embedding import Embedder
 from .evaluating import Evaluation, Question, evaluate
 from .index import Index
@@ -127,11 +127,9 @@ def tell_measured(measured: Measured, questions: str) -> None:
     if missed:
         fact("not found", amount(len(missed), "question"))
     for one in missed[:SHOWN]:
-        out.print(f"           {shortened(one.question.text, 100)}")
-        out.print(
-            f"             wanted {', '.join(sorted(one.question.relevant))}; found {', '.join(one.found[:3]) or 'nothing'}",
-            style="dim",
-        )
+        out.print(one_line(f"           {shortened(one.question.text, 100)}"))
+        found = f"             wanted {', '.join(sorted(one.question.relevant))}; found {', '.join(one.found[:3]) or 'nothing'}"
+        out.print(one_line(found), style="dim")
 
 
 def as_dict(measured: Measured) -> dict[str, Any]:
