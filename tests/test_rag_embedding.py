@@ -120,7 +120,20 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_not(server: Server) -> No
         embed(["ab"])
 
 
-@pytest.mark.parametrize("answer", [b"<html>", {"data": [{"index": 0}]}, {"data": None}, [1]])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<html>",
+        b"[" * 200_000,
+        {"data": [{"index": 0}]},
+        {"data": None},
+        [1],
+        {"data": [{"index": 1, "embedding": [1.0]}]},
+        {"data": [{"index": 0, "embedding": [1.0, float("nan")]}]},
+        {"data": [{"index": 0, "embedding": [1e300]}]},
+        {"data": [{"index": 0, "embedding": [10**400]}]},
+    ],
+)
 def test_an_answer_that_is_none_is_told(server: Server, answer: Any) -> None:
     server.answers = [(200, answer)]
     with pytest.raises(EmbedderProblem, match="its answer is no"):

@@ -289,6 +289,7 @@ def test_a_server_that_is_not_there_is_named() -> None:
         ((piece("one"), b'data: {"error": {"message": "out of memory"}}\n\n'), "one", "out of memory"),
         ((piece("one"), b"data: <html>\n\n"), "one", "not one of a chat: <html>"),
         ((piece("one"), b'data: {"choices": [{"delta": {"content": 1}}]}\n\n'), "one", "not one of a chat"),
+        ((piece("one"), b"data: " + b"[" * 200_000 + b"\n\n"), "one", "not one of a chat"),
         ((piece("one"), b"data: caf\xe9\n\n"), "one", "not UTF-8"),
         ((piece("one"), b"x" * (LONGEST_LINE + 1)), "one", "more than 1 MiB"),
     ],

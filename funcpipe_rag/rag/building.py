@@ -83,6 +83,7 @@ class Built(NamedTuple):
     quarantine: list[Quarantined]
     seconds: float
     interrupted: bool
+    rebuilt: bool = False
 
     @property
     def holds(self) -> int:
@@ -148,7 +149,7 @@ def run_build(
             stop.append(signal.SIGINT)
         finally:
             events.close()  # type: ignore[attr-defined]
-    return Built(report, quarantine, perf_counter() - began, bool(stop))
+    return Built(report, quarantine, perf_counter() - began, bool(stop), rebuild)
 
 
 @contextmanager
@@ -208,7 +209,8 @@ def tell(built: Built, index: str, encoding: str, *, listed: int = LISTED, next_
             fact(kind, amount(count, "document") + kept)
     tell_troubles(built.quarantine, encoding, listed)
     if built.interrupted:
-        if os.path.exists(index + BESIDE):
+        # A rebuild that was given up earlier may lie there, too, and is not this build's.
+        if built.rebuilt and os.path.exists(index + BESIDE):
             fact("stopped", "the index is as it was; the same command goes on with the new one from here")
         else:
             fact("stopped", "what is indexed stays; the same command goes on from here")

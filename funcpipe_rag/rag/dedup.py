@@ -113,7 +113,7 @@ def near_dedup(
     Two passages are near when they share at least `threshold` of their runs of three words (Jaccard's index of
     the two sets, counted, not estimated; case and punctuation do not count). MinHash finds whom to compare with
     (Broder 1997; one permutation, Li, Owen and Zhang 2012), so a near one may be missed, with a probability
-    of about 1 % just at the threshold; the same text never is, and what is left out is always near.
+    of about 1 % just at the threshold (more if that is below 0.07); the same text never is, and what is left out is always near.
 
     Class: pure. Demand: for a passage, those up to it. Memory: `capacity` passages as hashes: about 2 KB and
     4 bytes a word for each. Closing: leaves `chunks` as it found them. Errors: TypeError for what is no passage;

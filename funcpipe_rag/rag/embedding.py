@@ -11,7 +11,7 @@ import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from math import hypot
+from math import hypot, isfinite
 from time import sleep
 from typing import Any, Protocol, TypeAlias
 
@@ -190,8 +190,14 @@ class OpenAIEmbedder:
             raise EmbedderProblem(str(error)) from None
         try:
             rows = sorted(answer["data"], key=lambda row: int(row["index"]))
-            return [array("f", row["embedding"]) for row in rows]
-        except (KeyError, TypeError, ValueError):
+            vectors = [array("f", row["embedding"]) for row in rows]
+            # NaN and infinity are near nothing and far from nothing: a ranking with them has no order.
+            if any(int(row["index"]) != place for place, row in enumerate(rows)) or not all(
+                isfinite(sum(vector)) for vector in vectors
+            ):
+                raise ValueError
+            return vectors
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise EmbedderProblem(f"{self._base}/embeddings: its answer is not one of embeddings") from None
 
     def _asked(self, texts: list[str]) -> Any:
@@ -200,7 +206,7 @@ class OpenAIEmbedder:
         with asked(where, body, timeout=self._timeout) as answer:
             try:
                 return json.loads(answer.read())
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise ServerProblem(f"{where}: its answer is no JSON") from None
 
 

@@ -169,7 +169,7 @@ class OpenAIChat:
             ended = choices[0].get("finish_reason")
             if not isinstance(words, str | None) or not isinstance(ended, str | None):
                 raise TypeError
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             raise ServerProblem(f"{self._where}: its answer is not one of a chat: {data[:100]}") from None
         return _Piece([words] if words else [], ended or "")
 
