@@ -544,3 +544,35 @@ def test_a_name_stays_on_its_line_and_gives_the_terminal_no_orders(docs: Path, t
     assert r"    two\nlines \x1b[31m.md:8-" in asked.stdout
     named = json.loads(run("search", "fork", "--index", index, "--json").stdout)
     assert named["hits"][0]["source"] == "two\nlines \x1b[31m.md", "a machine is given the name itself"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "utf-8:surrogateescape", "latin-1"])
+def test_json_is_json_whatever_the_question_and_the_terminal(
+    docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    index = tmp_path / "docs.db"
+    run("build", docs, "--index", index)
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    program = [sys.executable, "-c", "from funcpipe_rag.cli import main; main()"]
+    question = "\u20ac \udcff tee"
+    done = subprocess.run(
+        [*program, "search", os.fsencode(question), "--index", index, "--json"],
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    found = json.loads(done.stdout.decode("utf-8"))
+    assert (found["query"], found["hits"][0]["source"]) == (question, "tee.md")
+
+
+@pytest.mark.parametrize("engine", [(), ("--tantivy",)])
+def test_more_documents_than_there_can_be_are_all_there_are(
+    docs: Path, tmp_path: Path, engine: tuple[str, ...]
+) -> None:
+    if engine:
+        pytest.importorskip("tantivy")
+    index = tmp_path / "docs.db"
+    run("build", docs, "--index", index, *engine)
+    found = run("search", "stream", "-k", 1 << 80, "--index", index)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert [line for line in found.stdout.splitlines() if ".md:" in line][1].startswith(" 2  ")

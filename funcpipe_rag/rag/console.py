@@ -81,8 +81,12 @@ def one_line(text: str) -> str:
 
 def print_json(value: dict[str, Any]) -> None:
     """One JSON value, for machines."""
-    json.dump(value, sys.stdout, ensure_ascii=False)
-    sys.stdout.write("\n")
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeError:  # a byte of a question that is no text, a terminal that has few letters
+        text = json.dumps(value)
+    sys.stdout.write(f"{text}\n")
 
 
 def amount(count: int, thing: str) -> str:

@@ -54,7 +54,8 @@ class FastViews:
     def ranked(self, view: str, words: Sequence[str], most: int | None) -> Iterator[tuple[int, int]]:
         """The rows of a view that fit any of some words, best first, each with its document's row."""
         searcher = self._searchers[view]
-        limit = max(1, searcher.num_docs if most is None else most)
+        # The engine makes room for all that it is asked for.
+        limit = max(1, searcher.num_docs if most is None else min(most, searcher.num_docs))
         query = self._views[view].parse_query(" ".join(f'"{word}"' for word in words), ["words"])
         for _, address in searcher.search(query, limit, count=False).hits:
             place = searcher.doc(address).get_first("place")

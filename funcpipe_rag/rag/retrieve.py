@@ -27,6 +27,9 @@ RRF = 60
 # How many documents of each ranking are fused, at least.
 DEPTH = 100
 
+# No index has more documents than this, and SQLite counts no further than a bit.
+DEEPEST = 1 << 40
+
 # Passages of one long document may fill a ranking of passages, so it is read on until enough documents are in it, or
 # so many times as many rows.
 PASSAGES = 5
@@ -97,7 +100,8 @@ def search(
     ...
     funcpipe_rag.rag.retrieve.QueryError: the query has no word to look for: '...?!'
 
-    Words are compared by their stem and without accents, stop words left out (unless there is nothing else). With
+    Words are compared by their stem and without accents, stop words left out (unless there is nothing else). A run of
+    letters is one word: in Chinese, Japanese and Thai, which set no blanks, only a whole run is found by words. With
     the `embedder` that the index was built with, nearness of vectors is a third ranking; each vector is read for it.
     `where` says which documents may be found, and changes nothing in the order of those.
 
@@ -106,7 +110,7 @@ def search(
     a_whole_number("search", "k", k, least=1)
     words = query_words(query)
     with index.snapshot():
-        depth = max(DEPTH, 5 * k)
+        depth = min(max(DEPTH, 5 * k), DEEPEST)
         rankings = [
             _ranked(index, "chunk", words, depth, where),
             _ranked(index, "section", words, depth, where),
