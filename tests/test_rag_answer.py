@@ -270,6 +270,7 @@ FILLER = "Filler goes on and on here. " * 50
         ("a.md", {}, "## Apples\n\nOne grows.\n\n## Pears\n\n{}\n", "Pears"),
         ("a.md", {}, "# Top\n\n### Apples\n\nOne grows.\n\n### Pears\n\n{}\n", "Top > Pears"),
         ("a.md", {}, "# Top\n\n## Apples\n\n" + FILLER + "\n\n## Pears\n\n{}\n", "Top > Pears"),
+        ("a.md", {}, "# Top\n\n## Apples\n\n" + FILLER * 1000 + "\n\n## Pears\n\n{}\n", "Top > Pears"),
         ("n.ipynb#cell-1", {"format": ".md"}, "# Apples\n\nOne grows.\n\n# Pears\n\n{}\n", "Pears"),
         (
             "a.rst",

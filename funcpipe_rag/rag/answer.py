@@ -19,7 +19,7 @@ from .citing import Citation, cite_sentence
 from .embedding import Embedder
 from .filters import EVERYTHING, Filter
 from .index import Index
-from .outline import Outline, reader_of
+from .outline import Outline, markdown_headings, reader_of
 from .retrieve import Hit, best_passages, query_words
 from .sentences import gen_sentences
 from .types import FORMAT
@@ -198,6 +198,13 @@ def _headings_inside(index: Index, hit: Hit) -> list[tuple[int, tuple[str, ...]]
         (section, ordinal),
     )
     before = (before or "")[: len(before or "") - shared]
+    [(first, above)] = index.rows(
+        "SELECT ordinal, heading FROM chunk WHERE section = ? ORDER BY ordinal LIMIT 1", (section,)
+    )
+    if first and above and reader is markdown_headings:
+        # A later section of a long document: its titles are known, and their levels are taken to follow each other.
+        titles = enumerate(above.split(HEADING_JOINT), 1)
+        before = "".join(f"{'#' * min(level, 6)} {title}\n" for level, title in titles) + before
     outline = Outline(kind)
     outline.feed(before + hit.text)
     outline.finish()
