@@ -283,6 +283,25 @@ def test_a_renamed_or_moved_notebook_is_found(work: SimpleNamespace) -> None:
     assert course("check", "m03c07e1").exit_code == 0
 
 
+@pytest.mark.parametrize("duplicate", ["-Copy1", " copy", " (1)"])
+def test_a_duplicate_beside_a_notebook_is_not_taken_for_it(work: SimpleNamespace, duplicate: str) -> None:
+    """JupyterLab, VS Code and a browser name it so that it sorts before the notebook."""
+    shutil.copy(work.notebook, work.notebook.with_stem(work.notebook.stem + duplicate))
+    write(work.notebook, "make_chain", EAGER_CHAIN)
+    said = course("check", "m03c07e1").stdout
+    assert f"of {LESSON}\n" in said
+    assert "not attempted" not in said
+
+
+def test_what_to_run_can_be_pasted_from_a_folder_with_a_space(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = course("start", "my course", "--no-open").stdout
+    assert "next       jupyter lab 'my course/00-start-here/01-start-here.ipynb'   (" in said
+    monkeypatch.chdir(tmp_path / "my course")
+    Path(LESSON).unlink()
+    assert f"funcpipe-rag course start '{Path.cwd()}'\n" in course("doctor").stdout
+
+
 def test_outside_of_any_folder_the_way_in_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for command in ["status"], ["reset", "m03c07e1"]:
@@ -357,6 +376,21 @@ def test_reset_puts_the_starter_back_and_keeps_a_copy(work: SimpleNamespace) -> 
     assert "backups/07-fan-in-and-fan-out-2.ipynb" in whole.stdout
     assert sources(work.notebook) == before
     assert "in step " in course("start", "--no-open").stdout
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_reset_leaves_a_notebook_without_ids_valid(work: SimpleNamespace, there: bool) -> None:
+    """Colab writes format 4.4, whose cells have no ids."""
+    written = json.loads(work.notebook.read_text())
+    written["nbformat_minor"] = 4
+    for cell in written["cells"]:
+        del cell["id"]
+    if not there:
+        del written["cells"][place_of(work.notebook, "make_chain")]
+    work.notebook.write_text(json.dumps(written))
+    assert course("reset", "m03c07e1").exit_code == 0
+    nbformat.validate(json.loads(work.notebook.read_text()))
+    assert "not attempted yet" in course("check", "m03c07e1").stdout
 
 
 def test_reset_puts_a_page_without_exercises_back_too(work: SimpleNamespace) -> None:
@@ -450,6 +484,11 @@ def test_status_names_a_line_that_it_does_not_understand(work: SimpleNamespace) 
     assert work.progress.read_bytes().endswith(b"passed    m03c07e2\n")
     assert Progress(work.progress).solved("m03c07e2")
     assert "mend or delete that line" in course("doctor").stdout
+
+
+def test_a_byte_order_mark_is_no_line(work: SimpleNamespace) -> None:
+    work.progress.write_bytes(b"\xef\xbb\xbf" + work.progress.read_bytes())
+    assert "not understood" not in course("status").output
 
 
 def test_two_processes_lose_no_line(tmp_path: Path) -> None:

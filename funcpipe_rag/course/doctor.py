@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 from funcpipe_rag.course.answers import NotebookError, read_notebook
@@ -76,7 +77,7 @@ def _kernel() -> Finding:
     from jupyter_client.kernelspec import NoSuchKernel
     from jupyter_client.manager import KernelManager
 
-    remedy = f"{sys.executable} -m ipykernel install --sys-prefix"
+    remedy = f"{quote(sys.executable)} -m ipykernel install --sys-prefix"
     try:
         python = KernelManager(kernel_name="python3").format_kernel_cmd()[0]
     except NoSuchKernel:
@@ -120,7 +121,7 @@ def _notebooks(folder: Path, places: Places) -> Iterator[Finding]:
         finding = None
         if path is None:
             finding = Finding(
-                False, "notebook", f"{lesson} is not here", f"funcpipe-rag course start {folder}"
+                False, "notebook", f"{lesson} is not here", f"funcpipe-rag course start {quote(str(folder))}"
             )
         else:
             try:

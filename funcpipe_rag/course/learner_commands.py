@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
+from shlex import quote
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -72,7 +73,7 @@ def start(
             return
         go_on = f"{at.lesson.id} {at.lesson.title}"
         if no_open:
-            _fact("next", f"jupyter lab {shown(at.path)}   ({go_on})")
+            _fact("next", f"jupyter lab {quote(shown(at.path))}   ({go_on})")
             return
         _fact("opening", f"JupyterLab at {go_on}; Ctrl-C here stops it")
         progress.record("opened", at.lesson.id)

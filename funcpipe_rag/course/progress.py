@@ -75,7 +75,8 @@ class Progress:
         lines = self._lines
         if self.path is not None:
             try:
-                lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+                # Some editors begin a file with a byte order mark.
+                lines = self.path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
             except FileNotFoundError:
                 lines = []
         events: list[Event] = []

@@ -84,10 +84,13 @@ def page_of(path: Path) -> str:
 
 
 def find_notebook(folder: Path, page: str) -> Path | None:
-    """A lesson's or page's notebook in a folder: at its place, or wherever a notebook says that it is this one."""
-    for path in sorted(folder.glob(f"{page[1:3]}-*/*.ipynb")):
-        if page_of(path).lower() == page.lower():
-            return path
+    """A lesson's or page's notebook in a folder: at its place, or wherever a notebook says that it is this one.
+
+    A duplicate beside it (07-slug-Copy1.ipynb) has the longer name, and is not the one that is worked in.
+    """
+    there = [path for path in folder.glob(f"{page[1:3]}-*/*.ipynb") if page_of(path).lower() == page.lower()]
+    if there:
+        return min(there, key=lambda path: (len(path.name), path))
     wanted = re.compile(rf'"(?:lesson|page)": "{re.escape(page)}"', re.I)
     for path in sorted(folder.glob("*.ipynb")) + sorted(folder.glob("*/*.ipynb")):
         if path.parent.name != BACKUPS and wanted.search(path.read_text("utf-8", "replace")):
@@ -105,18 +108,23 @@ def reset_exercise(path: Path, exercise: Exercise, places: Places, progress: Pro
     (home, *_) = exercise_cells(original, exercise)
     starter = original.cells[home]
     starter.update(outputs=[], execution_count=None)
+    # A notebook as Colab writes it is of a format whose cells have no ids, and is no notebook with one.
+    with_ids = (notebook.nbformat, notebook.nbformat_minor) >= (4, 5)
+    if not with_ids:
+        del starter["id"]
     cells = notebook.cells
     places_now = exercise_cells(notebook, exercise) or _untagged(notebook, exercise)
     if places_now:
         at, *doubles = places_now
-        starter["id"] = cells[at].get("id", starter.id)
+        if with_ids:
+            starter["id"] = cells[at].get("id", starter.id)
         cells[at] = starter
         for double in reversed(doubles):
             del cells[double]
     else:
         before = original.cells[home - 1].source if home else None
         at = next((place + 1 for place, cell in enumerate(cells) if cell.source == before), len(cells))
-        if starter.id in {cell.get("id") for cell in cells}:
+        if with_ids and starter.id in {cell.get("id") for cell in cells}:
             starter["id"] = f"{starter.id}-again"
         cells.insert(at, starter)
     backup = _keep(path, _folder(progress))
