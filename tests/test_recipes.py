@@ -464,6 +464,22 @@ def test_one_instant_in_many_forms(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2024-05-01Z", 1714521600.0),
+        ("2024-05-01 UTC", 1714521600.0),
+        ("2024/05/01 GMT", 1714521600.0),
+        ("20240501Z", 1714521600.0),
+        ("2024-W18-3Z", 1714521600.0),
+        ("2024-05-01+02:00", 1714514400.0),
+    ],
+)
+def test_a_date_with_a_zone_is_midnight_there(text: str, seconds: float) -> None:
+    """To datetime.fromisoformat the zone is a time of day."""
+    assert parse_ts(text) == parse_ts(text, tz=BERLIN) == seconds
+
+
+@pytest.mark.parametrize(
     ("text", "tz", "seconds"),
     [
         ("2024-05-01", UTC, 1714521600.0),

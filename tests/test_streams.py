@@ -680,6 +680,26 @@ def test_a_closed_branch_lets_go_of_what_waits_for_it() -> None:
     assert sum(ref() is not None for ref in alive) <= 58
 
 
+def test_a_bound_beyond_every_stream_costs_nothing() -> None:
+    assert [list(branch) for branch in multicast_bounded("ab", 2, maxlen=2**70)] == [["a", "b"]] * 2
+    assert list(fork2_lockstep(fmap(str), fmap(str), max_skew=2**70)("a")) == [("a", "a")]
+    left, right = multicast_bounded(count(), 2, maxlen=sys.maxsize)
+    assert next(left) == next(right) == 0
+    left.close()  # it would count down what is left of the bound
+    assert next(right) == 1
+    right.close()
+
+
+@pytest.mark.parametrize("bound", [4095, 4096, 4097, 9000])
+def test_a_large_bound_is_kept_to_the_item(bound: int) -> None:
+    leader, laggard = multicast_bounded(count(), 2, maxlen=bound)
+    assert sum(1 for _ in islice(leader, bound)) == bound
+    with pytest.raises(BufferError, match=f"branch 0 is {bound} ahead of branch 1"):
+        next(leader)
+    assert [next(laggard) for _ in range(5000 % bound)] == list(range(5000 % bound))
+    assert next(leader) == bound
+
+
 def test_multicast_takes_over_an_iterator_never_read() -> None:
     probe = Probe("abc")
     for branch in multicast_bounded(probe(), 2):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import math
+import struct
+import sys
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -15,12 +17,15 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from funcpipe_rag.streams.fan_out import fork2_lockstep
 from funcpipe_rag.streams.groups import ensure_contiguous, make_grouped
 from funcpipe_rag.streams.probe import Boom, Probe
 from funcpipe_rag.streams.rolling import make_accumulate, make_rolling_mean, make_rolling_sum
 from funcpipe_rag.streams.routing import Handler, make_router
+from funcpipe_rag.streams.taps import make_peek, make_sampler_periodic
+from funcpipe_rag.streams.transforms import fence_k
 from funcpipe_rag.streams.windows import batched, make_batched, make_sliding, values_after_w
 
 
@@ -278,6 +283,39 @@ def test_what_is_not_finite_goes_with_its_window(odd: float) -> None:
     assert both[1:] == [-math.inf, 3.0]
 
 
+class Single:
+    """A number that rounds after each sum, and is no float: numpy's float32, which this room does not know."""
+
+    def __init__(self, value: float) -> None:
+        self.value = struct.unpack("f", struct.pack("f", value))[0]
+
+    def __add__(self, other: Any) -> Single:
+        return Single(self.value + (other.value if isinstance(other, Single) else other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Single) -> Single:
+        return Single(self.value - other.value)
+
+
+@pytest.mark.parametrize("kind", [Single, Decimal, complex])
+def test_what_rounds_in_its_own_way_leaves_nothing_behind(kind: Any) -> None:
+    def told(items: list[Any]) -> list[Any]:
+        sums = make_rolling_sum(2)(map(kind, items))
+        return [total.value if kind is Single else total for total in sums]
+
+    large = 2**40 if kind is Single else 10**60
+    assert told([large, 1, 2, 3, 4])[1:] == [3, 5, 7]
+    assert told([1, math.nan, 2, 3, 4])[2:] == [5, 7]
+    assert told([1, math.inf, 2, 3, 4])[2:] == [5, 7]
+
+
+@given(st.lists(st.one_of(st.integers(0, 10**9), st.integers(0, 9).map(Decimal))), st.integers(1, 9))
+def test_numbers_of_several_kinds_are_summed_as_their_window_is(items: list[Any], w: int) -> None:
+    sums = list(make_rolling_sum(w)(items))
+    assert sums == [sum(items[at : at + w]) for at in range(len(items) - w + 1)]
+
+
 def test_what_cannot_be_added_is_told_behind_the_sums_before_it() -> None:
     stream = make_rolling_sum(1)([1, "2"])
     assert next(stream) == 1
@@ -359,3 +397,50 @@ def test_stages_print_as_they_are_written() -> None:
     assert repr(make_sliding(3)) == "make_sliding(3)"
     assert repr(make_sliding(3, step=2) | make_grouped(len)) == "make_sliding(3, step=2) | make_grouped(len)"
     assert repr(make_accumulate(add, key=len)) == "make_accumulate(add, key=len)"
+
+
+HUGE = 2**70
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: values_after_w(HUGE), []),
+        (lambda: make_batched(HUGE), [("a", "b")]),
+        (lambda: make_batched(sys.maxsize), [("a", "b")]),
+        (lambda: make_sliding(HUGE), []),
+        (lambda: make_sliding(HUGE, step=HUGE), []),
+        (lambda: make_sliding(HUGE, step=2), []),
+        (lambda: make_sliding(2, step=HUGE), [("a", "b")]),
+        (lambda: make_rolling_sum(HUGE), []),
+        (lambda: fence_k(HUGE), ["a", "b"]),
+        (lambda: make_peek(HUGE, id), ["a", "b"]),
+        (lambda: make_sampler_periodic(HUGE), ["a"]),
+        (lambda: make_sampler_periodic(HUGE, offset=sys.maxsize + 1), []),
+    ],
+)
+def test_a_number_beyond_every_stream_is_a_number(make: Callable[[], Any], expected: list[Any]) -> None:
+    assert list(make()("ab" if make().name != "make_rolling_sum" else [1, 2])) == expected
+
+
+@pytest.mark.parametrize("make", [make_batched, lambda n: make_sliding(n, step=n + 1)])
+def test_a_short_stream_takes_no_memory_for_a_large_batch(make: Callable[[int], Any]) -> None:
+    tracemalloc.start()
+    try:
+        list(make(10**6)([1, 2]))
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("between", [0, 1, 5])
+def test_large_windows_apart_cost_what_small_ones_do(between: int) -> None:
+    asked: list[int] = []
+    items = (asked.append(n) or n for n in range(5000))
+    windows = make_sliding(1025, step=1025 + between)(items)
+    assert next(windows) == tuple(range(1025))
+    assert len(asked) == 1025
+    assert next(windows)[0] == 1025 + between
+    assert len(asked) == 2050 + between
+    assert len(list(windows)) == 2
+    assert len(asked) == 5000

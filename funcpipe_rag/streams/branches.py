@@ -25,6 +25,9 @@ T_co = TypeVar("T_co", covariant=True)
 WINDOWS_FROM = 32
 """The bound from which on credit is used."""
 
+LONGEST = 4096
+"""Items of a window at most: whoever is closed has to use up what is left of one, whatever the bound is."""
+
 Overflow: TypeAlias = Callable[[int, int], str]
 """The message for a branch that is ahead and one that is behind, by their places."""
 
@@ -81,7 +84,7 @@ class _SharedCredit(Iterator[Iterable[T]]):
             raise StopIteration
         if most - least >= self.bound:
             raise BufferError(self.overflow(read.index(most), read.index(least)))
-        self.granted = least + self.bound
+        self.granted = min(least + self.bound, most + LONGEST)
         return islice(self.it, self.granted - most)
 
 
@@ -280,7 +283,7 @@ class _Account(Iterator[Iterable[T]]):
         # Asking for the item behind the last one has cost a credit as well.
         if credits.stream.ended and read >= credits.given():
             raise credits.stream.end()
-        room = credits.room(self, read)
+        room = min(credits.room(self, read), LONGEST)
         if room <= 0:
             return _Refusal(self)
         self.granted = read + room

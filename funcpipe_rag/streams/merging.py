@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain, islice
 from operator import lt
+from sys import maxsize
 from typing import Any, Generic, SupportsIndex, TypeVar
 
 from .arguments import a_function, a_whole_number, sources as all_sources
@@ -278,7 +279,7 @@ class _Block(Generic[T]):
         try:
             # extend() keeps what came before an error.
             try:
-                items.extend(islice(self.it, wanted))
+                items.extend(islice(self.it, min(wanted, maxsize)))
             finally:
                 if self.key is not None:
                     keys.extend(map(self.key, items))

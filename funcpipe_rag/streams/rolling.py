@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from itertools import accumulate, islice
 from math import fsum, isfinite
+from numbers import Rational
+from sys import maxsize
 from typing import Any, SupportsIndex, TypeVar
 
 from .arguments import a_function, a_whole_number
@@ -28,7 +30,8 @@ def make_rolling_sum(w: SupportsIndex) -> Stage[[Iterable[Any]], Iterator[Any]]:
     [1e+100, 3.0]
 
     Only whole windows are summed: fewer than `w` items give no sum. Class: pure. Demand: the first sum costs `w` pulls, every
-    other one a pull. Each step is O(1); while a window adds up to inf or nan, O(w). Memory: the last `w` items.
+    other one a pull. Each step is O(1); while a window adds up to inf or nan, O(w). Memory: the last `w` items; of
+    numbers that round in their own way (Decimal, complex, numpy's float32), as many sums besides, and O(1) on average.
     Closing: closes the iterator it made of its input; one that it was handed stays open. Errors: those of the
     input, and TypeError for what cannot be added, after the sums before them; ValueError for `w` < 1.
 
@@ -59,21 +62,22 @@ def _rolling(where: str, w: SupportsIndex, *, mean: bool) -> Stage[[Iterable[Any
     def run(xs: Iterable[Any], /) -> Iterator[Any]:
         total = WindowTotal(width)
         with Owned() as owned:
-            sums = islice(map(total.step, owned.opened(xs)), width - 1, None)
+            sums = islice(map(total.step, owned.opened(xs)), min(width - 1, maxsize), None)
             yield from (total / width for total in sums) if mean else sums
 
     return Stage(run, "transform", where, width)
 
 
 class WindowTotal:
-    """The sum of the last `width` numbers: what is no float exactly, the floats as partial sums without loss.
+    """The sum of the last `width` numbers: whole numbers and fractions exactly, floats as partial sums without loss,
+    and of all others nothing is ever taken away.
 
     >>> total = WindowTotal(2)
     >>> total.step(1e100), total.step(1.0), total.step(2.0), len(total.window)
     (1e+100, 1e+100, 3.0, 2)
     """
 
-    __slots__ = ("floats", "partials", "whole", "width", "window")
+    __slots__ = ("floats", "others", "partials", "whole", "width", "window")
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -81,6 +85,7 @@ class WindowTotal:
         self.whole: Any = 0
         self.partials: list[float] = []
         self.floats = 0
+        self.others: _Others | None = None
 
     def step(self, item: Any) -> Any:
         """The sum with `item` in it; fewer than `width` numbers have been given at first."""
@@ -89,17 +94,22 @@ class WindowTotal:
             if isinstance(gone, float):
                 self.floats -= 1
                 self.partials = _grown(self.partials, -gone)
-            else:
+            elif isinstance(gone, (int, Rational)):
                 self.whole -= gone
+            elif self.others is not None and self.others.drop():
+                self.others = None
         self.window.append(item)
         if isinstance(item, float):
             self.floats += 1
             self.partials = _grown(self.partials, item)
-        else:
+        elif isinstance(item, (int, Rational)):
             self.whole += item
+        else:
+            self.others = self.others or _Others()
+            self.others.add(item)
         if not self.floats:
             self.partials = []
-            return self.whole
+            return self.whole if self.others is None else self.whole + self.others.total()
         if not isfinite(self.partials[-1]):
             # An inf or nan came, or it overflowed, and nothing can be taken away from that.
             held = [number for number in self.window if isinstance(number, float)]
@@ -107,7 +117,42 @@ class WindowTotal:
             if not isfinite(self.partials[-1]):
                 return sum(self.window)
         total = fsum(self.partials)
+        if self.others is not None:
+            return self.whole + total + self.others.total()
         return self.whole + total if self.whole else total
+
+
+class _Others:
+    """The sum of numbers that come and go in their order, without a subtraction.
+
+    What rounds, or is nan or inf, cannot be taken away from a sum. So those that go first stand as sums of themselves
+    and all behind them, and the newer ones as one sum, until the first are used up.
+    """
+
+    __slots__ = ("first", "newer", "newer_total")
+
+    def __init__(self) -> None:
+        self.first: list[Any] = []
+        self.newer: list[Any] = []
+        self.newer_total: Any = 0
+
+    def add(self, item: Any) -> None:
+        self.newer.append(item)
+        self.newer_total = self.newer_total + item
+
+    def drop(self) -> bool:
+        """The oldest goes; whether none is left."""
+        if not self.first:
+            total: Any = 0
+            while self.newer:
+                total = self.newer.pop() + total
+                self.first.append(total)
+            self.newer_total = 0
+        self.first.pop()
+        return not self.first and not self.newer
+
+    def total(self) -> Any:
+        return self.first[-1] + self.newer_total if self.first else self.newer_total
 
 
 def _grown(partials: list[float], x: float) -> list[float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import compress, count, islice
+from sys import maxsize
 from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypeVar
 
 from .arguments import a_function, a_number, a_whole_number
@@ -177,7 +178,7 @@ def make_peek(n: SupportsIndex, emit: Callable[[Any], object], *, stride: Suppor
     def run(xs: Iterable[T], /) -> Iterator[T]:
         with Owned() as owned:
             it, passed = counted(owned.opened(xs))
-            yield from map(shown, islice(it, watched), count())
+            yield from map(shown, islice(it, min(watched, maxsize)), count())
             # An input that has ended is not asked again.
             if passed() == watched:
                 yield from it
@@ -244,7 +245,7 @@ def make_sampler_periodic(k: SupportsIndex, *, offset: SupportsIndex = 0) -> Pas
 
     def run(xs: Iterable[T], /) -> Iterator[T]:
         with Owned() as owned:
-            yield from islice(owned.opened(xs), start, None, period)
+            yield from islice(owned.opened(xs), min(start, maxsize), None, min(period, maxsize))
 
     options = {"offset": start} if start else {}
     return PassingStage(run, "transform", "make_sampler_periodic", period, **options)

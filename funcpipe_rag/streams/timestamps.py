@@ -62,7 +62,9 @@ _COMMON_LOG = re.compile(
     rf"\[?(\d\d)/({'|'.join(_MONTHS)})/(\d{{4}}):(\d\d:\d\d:\d\d)(?: ([+-]\d{{4}}))?\]?", re.ASCII
 )
 _SLASHED = re.compile(r"(\d{4})/(\d\d)/(\d\d)(?=[ T]|$)", re.ASCII)
-_UTC = re.compile(r"(?<=\d) ?(?:UTC|GMT|z)$")
+_UTC = re.compile(r"(?<=\d) ?(?:UTC|GMT|[zZ])$")
+# To fromisoformat the + is what parts date and time, and what stands behind it the time.
+_DATE_AND_ZONE = re.compile(r"(\d{4}-\d\d-\d\d|\d{8}|\d{4}-?W\d\d(?:-?\d)?)(\+\d\d(?::?\d\d)?)", re.ASCII)
 
 
 def _as_iso(text: str) -> str:
@@ -70,4 +72,5 @@ def _as_iso(text: str) -> str:
     if found is not None:
         day, month, year, time, offset = found.groups()
         return f"{year}-{_MONTHS.index(month) + 1:02}-{day}T{time}{offset or ''}"
-    return _UTC.sub("+00:00", _SLASHED.sub(r"\1-\2-\3", text, count=1))
+    text = _UTC.sub("+00:00", _SLASHED.sub(r"\1-\2-\3", text, count=1))
+    return _DATE_AND_ZONE.sub(r"\1T00\2", text) if _DATE_AND_ZONE.fullmatch(text) else text

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import dropwhile, islice, takewhile
+from sys import maxsize
 from typing import Any, SupportsIndex, TypeVar, overload
 
 from .arguments import a_function, a_whole_number
@@ -176,6 +177,6 @@ def fence_k(k: SupportsIndex) -> PassingStage:
 
     def run(xs: Iterable[A], /) -> Iterator[A]:
         with Owned() as owned:
-            yield from islice(owned.opened(xs), limit)
+            yield from islice(owned.opened(xs), min(limit, maxsize))
 
     return PassingStage(run, "transform", "fence_k", limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, takewhile, tee, zip_longest
+from sys import maxsize
 from typing import Any, SupportsIndex, TypeVar
 
 from .arguments import a_whole_number
@@ -64,7 +65,7 @@ def _batches(where: str, n: SupportsIndex, strict: bool) -> Callable[[Iterable[T
         failed: list[Exception] = []
         with Owned() as owned:
             it = owned.opened(xs)
-            if type(it) in _CANNOT_FAIL:
+            if size <= _LARGE and type(it) in _CANNOT_FAIL:
                 rows = _padded(it, size)
             elif size <= _SMALL:
                 rows = _padded(_until_it_fails(it, failed), size)
@@ -90,6 +91,8 @@ _COLLECTIONS: tuple[Iterable[Any], ...] = ([], (), "", "\u00e9", b"", range(1), 
 _CANNOT_FAIL = frozenset(type(iter(collection)) for collection in _COLLECTIONS)
 # For batches up to this size, catching the error of any other input first costs less than zip_longest saves.
 _SMALL = 16
+# zip and zip_longest take as much memory as a full batch has, however short the stream is.
+_LARGE = 1024
 _NOTHING: Any = object()
 
 
@@ -111,7 +114,7 @@ def _rows(it: Iterator[T], size: int, failed: list[Exception]) -> Iterator[tuple
     try:
         while True:
             # extend() keeps what came before an error.
-            row.extend(islice(it, size))
+            row.extend(islice(it, min(size, maxsize)))
             if len(row) < size:
                 break
             items = tuple(row)
@@ -159,13 +162,27 @@ def make_sliding(w: SupportsIndex, *, step: SupportsIndex = 1) -> TuplesStage:
 
 
 def _apart(it: Iterator[T], width: int, stride: int) -> Iterator[tuple[T, ...]]:
+    if width > _LARGE:
+        return _far_apart(it, width, stride)
     # Every place of the row asks the one iterator, from left to right; the first one skips what lies between.
-    return zip(islice(it, 0, None, stride - width + 1), *[it] * (width - 1), strict=False)
+    between = min(stride - width + 1, maxsize)
+    return zip(islice(it, 0, None, between), *[it] * (width - 1), strict=False)
+
+
+def _far_apart(it: Iterator[T], width: int, stride: int) -> Iterator[tuple[T, ...]]:
+    skipped = 0
+    while True:
+        row = tuple(islice(it, min(skipped, maxsize), min(skipped + width, maxsize)))
+        if len(row) < width:
+            return
+        yield row
+        del row
+        skipped = stride - width
 
 
 def _overlapping(it: Iterator[T], width: int, stride: int) -> Iterator[tuple[T, ...]]:
-    window: deque[T] = deque(maxlen=width)
-    for _ in islice(map(window.append, it), width - 1, None, stride):
+    window: deque[T] = deque(maxlen=min(width, maxsize))
+    for _ in islice(map(window.append, it), min(width - 1, maxsize), None, min(stride, maxsize)):
         yield tuple(window)
 
 
@@ -201,6 +218,6 @@ def values_after_w(w: SupportsIndex) -> PassingStage:
 
     def run(xs: Iterable[T], /) -> Iterator[T]:
         with Owned() as owned:
-            yield from islice(owned.opened(xs), width - 1, None)
+            yield from islice(owned.opened(xs), min(width - 1, maxsize), None)
 
     return PassingStage(run, "transform", "values_after_w", width)
