@@ -124,3 +124,27 @@ def groups_of(function: str) -> Iterator[frozenset[str]]:
 def test_no_two_mutants_die_of_the_same_laws_without_a_sentence_why(function: str) -> None:
     told = {twins.mutants for twins in TWINS if function in twins.functions}
     assert set(groups_of(function)) == told
+
+
+def test_a_law_behind_a_process_that_ended_is_judged_by_itself(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import os\n"
+        "from funcpipe_rag import fence_k\n"
+        f"BEEN = {str(tmp_path / 'been')!r}\n"
+        "def fence(k):\n"
+        "    if not os.path.exists(BEEN):\n"
+        "        open(BEEN, 'w').close()\n"
+        "        os._exit(0)\n"
+        "    return fence_k(k)\n"
+    )
+    said = runner.invoke(app, ["prove", f"{mine}:fence", "--like", "fence_k", "--examples", "5"]).output
+    assert said.startswith("8 of 9 laws of fence_k hold")
+    assert said.count("the process has ended") == 1
+
+
+def test_a_file_that_ends_its_process_cannot_be_loaded(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import os; os._exit(0)\n")
+    said = runner.invoke(app, ["prove", f"{tmp_path}/mine.py:fence", "--like", "fence_k"])
+    assert said.exit_code == 2
+    assert "mine.py:fence: the process has ended" in said.output

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack
 from difflib import get_close_matches
 from typing import Annotated, NoReturn
 
@@ -13,8 +15,8 @@ from rich.progress import track
 from .law import LAWS, of
 from .mutants import MUTANTS, mutants_of
 from .proving import Proof, deaths
-from .remote import Remote
-from .running import run
+from .remote import Remote, WireError
+from .running import Verdict, run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,14 +75,26 @@ def prove(
 ) -> None:
     """Run the laws of a public function on a function of yours, in a process of its own. Exit 1 if one is broken."""
     _functions(like)
-    try:
-        with Remote(target) as remote:
-            verdicts = [run(law, remote.impl, world=remote.world, examples=examples) for law in of(like)]
-    except Exception as error:
-        _fail(f"cannot load {target}: {error}")
-    proof = Proof(like, tuple(verdicts))
+    proof = Proof(like, tuple(_verdicts(target, like, examples)))
     typer.echo(repr(proof))
     raise typer.Exit(0 if proof.passed else 1)
+
+
+def _verdicts(target: str, like: str, examples: int) -> Iterator[Verdict]:
+    with ExitStack() as stack:
+        remote: Remote | None = None
+        for law in of(like):
+            if remote is None:
+                try:
+                    remote = stack.enter_context(Remote(target))
+                except (Exception, WireError) as error:
+                    _fail(f"cannot load {target}: {error}")
+            verdict = run(law, remote.impl, world=remote.world, examples=examples)
+            yield verdict
+            if verdict.final:
+                # A child that did not come back is gone; the laws behind get a new one.
+                stack.close()
+                remote = None
 
 
 def _table(name: str, killed: dict[str, list[str]]) -> list[str]:
