@@ -638,6 +638,23 @@ def test_a_class_list_comes_first_and_names_who_handed_in_nothing(
         read_roster(path, ["ada"])
 
 
+def test_what_canvas_says_of_the_points_is_no_learner(few: tuple[Path, list[Graded]], tmp_path: Path) -> None:
+    path = tmp_path / "class.csv"
+    path.write_text(
+        "Student,ID,SIS User ID,SIS Login ID,Section\n    Points Possible,,,,\nada,1,a1,al,A\nada,1,a1,al,A\n"
+    )
+    roster = read_roster(path, ["ada"])
+    canvas = list(csv.reader(StringIO(platform_csv(few[1], roster, Platform.canvas, "M03C07"))))
+    assert [row[0] for row in canvas] == ["Student", "    Points Possible", "ada"]
+    assert next(csv.DictReader(StringIO(grades_csv(few[1], roster))))["learner"] == "ada"
+
+
+def test_a_column_that_tells_learners_apart_is_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "class.csv"
+    path.write_text("name,login\nada,ada\nada,ada2\n")
+    assert read_roster(path, ["ada"]).key == "login"
+
+
 def test_a_feedback_page_tells_laws_and_smallest_inputs_and_nothing_of_ours(
     few: tuple[Path, list[Graded]],
 ) -> None:
@@ -706,6 +723,9 @@ def test_the_command_grades_a_folder_and_says_where_everything_is(tmp_path: Path
         (["in", "--out", "out", "--lms", "canvas"], "needs the class list that canvas exports"),
         (["in", "--out", "out", "--laws", "laws.py"], "laws.py cannot be used: ValueError"),
         (["in", "--out", "out", "--roster", "gone.csv"], "gone.csv cannot be read as a CSV file"),
+        (["in", "--out", "out", "--roster", "twice.csv"], "column 'name' has 'ada' twice"),
+        (["in", "--out", "out", "--laws", "leaves.py"], "leaves.py cannot be used: SystemExit: 3"),
+        pytest.param(["in", "--out", "laws.py/out", "--jobs", "1"], "Not a directory", marks=linux),
     ],
 )
 def test_a_command_that_cannot_be_carried_out_says_what_to_do(
@@ -715,6 +735,8 @@ def test_a_command_that_cannot_be_carried_out_says_what_to_do(
     handed_in(tmp_path / "in", "ada", m03c07e1=SOLVED)
     (tmp_path / "empty").mkdir()
     (tmp_path / "laws.py").write_text("x = 1\n")
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "twice.csv").write_text("name,room\nada,1\nada,2\n")
     told = CliRunner().invoke(app, ["grade", *arguments])
     assert told.exit_code == 2
     assert said in " ".join(told.output.split())

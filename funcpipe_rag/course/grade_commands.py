@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from funcpipe_rag.course.gradebook import Platform
-from funcpipe_rag.course.lessons import find_lessons, find_places, shown
+from funcpipe_rag.course.lessons import LessonError, find_lessons, find_places, shown
 
 if TYPE_CHECKING:
     from funcpipe_rag.course.grading import Graded, Rules
@@ -81,8 +81,12 @@ def grade(
                 graded.append(one)
                 told(one, seconds)
         _write(out, handed_in, graded, rules, classlist, lms, lesson or ())
-    except HandedInError as error:
+    except (HandedInError, LessonError) as error:
         _refuse(str(error))
+    except BrokenPipeError:  # whoever read along has gone
+        raise
+    except OSError as error:
+        _refuse(f"{error.filename2 or error.filename or ''}: {error.strerror or error}".lstrip(": "))
     except KeyboardInterrupt:
         typer.echo("stopped    the same command goes on from here", err=True)
         raise typer.Exit(130) from None
@@ -91,7 +95,7 @@ def grade(
 def _checked_laws(load: Callable[[Path], object], path: Path) -> None:
     try:
         load(path)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _refuse(f"{shown(path)} cannot be used: {type(error).__name__}: {error}")
 
 

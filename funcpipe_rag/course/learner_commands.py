@@ -502,6 +502,8 @@ def _said_plainly() -> Iterator[None]:
         if missing == "funcpipe_rag":
             raise
         _refuse(f"this command needs {missing}: pip install 'funcpipe-rag[course]'")
+    except BrokenPipeError:  # whoever read along has gone
+        raise
     except OSError as error:
         _refuse(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
 

@@ -186,7 +186,7 @@ class Roster:
 def read_roster(path: Path, learners: Sequence[str]) -> Roster:
     """A class list from a CSV file with a header; the column with most of the submissions' names is its key.
 
-    HandedInError when the file cannot be read, or no column names any of them.
+    HandedInError when the file cannot be read, when no column names any of them, or when it names one twice.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -196,13 +196,22 @@ def read_roster(path: Path, learners: Sequence[str]) -> Roster:
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise HandedInError(f"{path} cannot be read as a CSV file: {error}") from None
+    # Canvas writes below its header what there is to earn, in the place of a learner.
+    rows = [row for row in rows if row.get("Student", "").strip() != "Points Possible"]
     columns = tuple(rows[0]) if rows else ()
     known = set(learners)
-    hits = {column: sum(row[column] in known for row in rows) for column in columns}
+    hits = {column: len(known & {row[column] for row in rows}) for column in columns}
     if not any(hits.values()):
         said = ", ".join(columns) or "none"
         raise HandedInError(
             f"{path}: no column names a submission such as {learners[0]!r} (columns: {said}); "
             "name the folders as the class list does"
         )
-    return Roster(columns, tuple(rows), max(columns, key=lambda column: hits[column]))
+    key = max(columns, key=lambda column: (hits[column], len({row[column] for row in rows})))
+    for learner in learners:
+        if len({tuple(row.values()) for row in rows if row[key] == learner}) > 1:
+            raise HandedInError(
+                f"{path}: column {key!r} has {learner!r} twice, and nobody knows whose submission it is; name the "
+                "folders by a column that tells them apart"
+            )
+    return Roster(columns, tuple(rows), key)
