@@ -293,6 +293,19 @@ def test_a_duplicate_beside_a_notebook_is_not_taken_for_it(work: SimpleNamespace
     assert "not attempted" not in said
 
 
+def test_a_moved_notebook_is_not_taken_for_its_checkpoint_or_its_copy(work: SimpleNamespace) -> None:
+    (work.folder / "a.ipynb").symlink_to("gone")
+    (work.folder / ".ipynb_checkpoints").mkdir()
+    write(work.notebook, "make_chain", EAGER_CHAIN)
+    compact = json.dumps(json.loads(work.notebook.read_text()), separators=(",", ":"))
+    work.notebook.unlink()
+    (work.folder / ".ipynb_checkpoints/mine-checkpoint.ipynb").write_text(compact)
+    assert find_notebook(work.folder, "M03C07") is None
+    (work.folder / "mine-Copy1.ipynb").write_text(compact)
+    (work.folder / "mine.ipynb").write_text(compact)
+    assert "of mine.ipynb\n" in course("check", "m03c07e1").stdout
+
+
 def test_what_to_run_can_be_pasted_from_a_folder_with_a_space(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     said = course("start", "my course", "--no-open").stdout

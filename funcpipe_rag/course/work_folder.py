@@ -91,9 +91,12 @@ def find_notebook(folder: Path, page: str) -> Path | None:
     there = [path for path in folder.glob(f"{page[1:3]}-*/*.ipynb") if page_of(path).lower() == page.lower()]
     if there:
         return min(there, key=lambda path: (len(path.name), path))
-    wanted = re.compile(rf'"(?:lesson|page)": "{re.escape(page)}"', re.I)
-    for path in sorted(folder.glob("*.ipynb")) + sorted(folder.glob("*/*.ipynb")):
-        if path.parent.name != BACKUPS and wanted.search(path.read_text("utf-8", "replace")):
+    wanted = re.compile(rf'"(?:lesson|page)"\s*:\s*"{re.escape(page)}"', re.I)
+    elsewhere = [*folder.glob("*.ipynb"), *folder.glob("*/*.ipynb")]
+    for path in sorted(elsewhere, key=lambda path: (path.parent != folder, len(path.name), path)):
+        # JupyterLab keeps what was saved before in .ipynb_checkpoints, and a link may lead nowhere.
+        kept = path.parent.name == BACKUPS or path.parent.name.startswith(".")
+        if not kept and path.is_file() and wanted.search(path.read_text("utf-8", "replace")):
             return path
     return None
 
