@@ -52,7 +52,10 @@ def make_tap(cb: Callable[[Any], object], *, on_error: Literal["fail", "skip"] =
 
     def failing(xs: Iterable[T], /) -> Iterator[T]:
         def seen(item: T) -> T:
-            cb(item)
+            try:
+                cb(item)
+            except StopIteration as error:
+                raise _not_the_end("make_tap") from error
             return item
 
         with Owned() as owned:
@@ -172,7 +175,10 @@ def make_peek(n: SupportsIndex, emit: Callable[[Any], object], *, stride: Suppor
 
     def shown(item: T, place: int) -> T:
         if place % step == 0:
-            emit(item)
+            try:
+                emit(item)
+            except StopIteration as error:
+                raise _not_the_end("make_peek") from error
         return item
 
     def run(xs: Iterable[T], /) -> Iterator[T]:
@@ -353,6 +359,11 @@ def make_progress(*, total: SupportsIndex | None = None) -> PassingStage:
 
     options = {} if whole is None else {"total": whole}
     return PassingStage(run, "transform", "make_progress", **options)
+
+
+def _not_the_end(where: str) -> RuntimeError:
+    """What to raise for a StopIteration of an observer: map() would take it for the end, and the item would be lost."""
+    return RuntimeError(f"{where}: its function raised StopIteration")
 
 
 class _AtTheEnd(Iterator[Any]):
