@@ -30,8 +30,8 @@ def make_rolling_sum(w: SupportsIndex) -> Stage[[Iterable[Any]], Iterator[Any]]:
     [1e+100, 3.0]
 
     Only whole windows are summed: fewer than `w` items give no sum. Class: pure. Demand: the first sum costs `w` pulls, every
-    other one a pull. Each step is O(1); while a window adds up to inf or nan, O(w). Memory: the last `w` items; of
-    numbers that round in their own way (Decimal, complex, numpy's float32), as many sums besides, and O(1) on average.
+    other one a pull. Each step is O(1); while a window adds up to inf or nan, O(w). Memory: the last `w` items, and
+    as many sums of those that round in their own way (Decimal, complex, numpy's float32). Of these a step is O(1) on average.
     Closing: closes the iterator it made of its input; one that it was handed stays open. Errors: those of the
     input, and TypeError for what cannot be added, after the sums before them; ValueError for `w` < 1.
 
