@@ -418,12 +418,3 @@ def test_a_stage_says_how_it_is_set_and_leaves_out_what_is_usual() -> None:
     assert repr(make_timestamp()) == "make_timestamp"
     assert repr(make_counter() | make_peek(2, print)) == "make_counter | make_peek(2, print)"
     assert repr(make_sampler_periodic(3, offset=1)) == "make_sampler_periodic(3, offset=1)"
-
-
-@pytest.mark.parametrize("make", [make_tap, lambda fn: make_peek(2, fn)])
-def test_an_observer_that_raises_stop_iteration_ends_no_stream_in_silence(make: Callable[..., Any]) -> None:
-    ended = iter([1])
-    stream = make(lambda item: next(ended))("abc")
-    assert next(stream) == "a"
-    with pytest.raises(RuntimeError, match="its function raised StopIteration"):
-        next(stream)

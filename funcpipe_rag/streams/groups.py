@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from .arguments import a_function
 from .counting import counted
+from .ends import ending
 from .ownership import Owned, named
 from .stages import Stage
 
@@ -101,7 +102,9 @@ def ensure_contiguous(key: Callable[[T], H]) -> Stage[[Iterable[T]], Iterator[T]
                     now = found
                 return item
 
+            it, end = ending(it)
             yield from map(checked, it)
+            end.must_be_reached("ensure_contiguous", key)
 
     return Stage(run, "transform", "ensure_contiguous", key)
 

@@ -13,6 +13,7 @@ from typing import Any, Generic, SupportsIndex, TypeVar
 
 from .arguments import a_function, a_whole_number, sources as all_sources
 from .counting import counted
+from .ends import not_the_end
 from .ownership import Owned, named
 from .stages import Source, Stage
 
@@ -286,6 +287,8 @@ class _Block(Generic[T]):
             self.ended = len(items) < wanted
         except Exception as error:
             self.failure = error
+        if len(keys) < len(items) and self.failure is None:
+            self.failure = not_the_end("make_merge", self.key)
         del items[len(keys) :]
         if check and keys:
             bad = self.out_of_order(keys, reverse)

@@ -12,6 +12,7 @@ from time import monotonic, sleep
 from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 
 from .arguments import a_function, a_number, a_whole_number
+from .ends import ending
 from .ownership import Owned
 from .stages import PassingStage, Stage
 
@@ -62,7 +63,9 @@ def make_throttle(
             return item
 
         with Owned() as owned:
-            yield from map(paced, owned.opened(xs))
+            it, end = ending(owned.opened(xs))
+            yield from map(paced, it)
+            end.must_be_reached("make_throttle", clock, sleeper)
 
     return PassingStage(run, "transform", "make_throttle", gap, **options)
 
@@ -116,7 +119,9 @@ def make_rate_limit(
             return item
 
         with Owned() as owned:
-            yield from map(limited, owned.opened(xs))
+            it, end = ending(owned.opened(xs))
+            yield from map(limited, it)
+            end.must_be_reached("make_rate_limit", clock, sleeper)
 
     return PassingStage(run, "transform", "make_rate_limit", pace, size, **options)
 
@@ -153,7 +158,9 @@ def make_timestamp(
 
         # Not zip(): it would hold the last pair.
         with Owned() as owned:
-            yield from map(stamped, owned.opened(xs))
+            it, end = ending(owned.opened(xs))
+            yield from map(stamped, it)
+            end.must_be_reached("make_timestamp", clock)
 
     options = {} if clock is monotonic else {"clock": clock}
     return Stage(run, "transform", "make_timestamp", **options)

@@ -15,6 +15,7 @@ from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, SupportsIndex, TypeAlias, TypeVar
 
 from .arguments import a_function, a_number, a_whole_number
+from .ends import ending, not_the_end
 from .ownership import Owned, named
 from .stages import L, PassingStage, Stage
 
@@ -197,7 +198,9 @@ def recover(
 
     def run(xs: Iterable[Ok[B] | Err[Any]], /) -> Iterator[Ok[B] | Err[Any]]:
         with Owned() as owned:
-            yield from map(recovered, owned.opened(xs))
+            it, end = ending(owned.opened(xs))
+            yield from map(recovered, it)
+            end.must_be_reached("recover", fn)
 
     return Stage(run, "transform", "recover", fn)
 
@@ -334,7 +337,10 @@ def good_values(
             return True
         if not isinstance(result, Err):
             not_a_result(where, result)
-        on_err(result)
+        try:
+            on_err(result)
+        except StopIteration as error:
+            raise not_the_end(where, on_err) from error
         return False
 
     return map(attrgetter("value"), filter(good, results))

@@ -12,6 +12,7 @@ from sys import maxsize
 from typing import Any, SupportsIndex, TypeVar
 
 from .arguments import a_function, a_whole_number
+from .ends import ending
 from .ownership import Owned
 from .stages import Stage
 
@@ -194,8 +195,9 @@ def make_accumulate(
 
     def run(xs: Iterable[Any], /) -> Iterator[Any]:
         with Owned() as owned:
-            it = owned.opened(xs)
+            it, end = ending(owned.opened(xs))
             yield from accumulate(it, fn) if key is None else map(_since(fn, key), it)
+            end.must_be_reached("make_accumulate", fn, *([] if key is None else [key]))
 
     return Stage(run, "transform", "make_accumulate", fn, **({} if key is None else {"key": key}))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 from .arguments import a_function
+from .ends import ending
 from .ownership import Owned, named
 from .stages import Stage
 
@@ -68,7 +69,11 @@ def make_router(
 
     def run(xs: Iterable[A], /) -> Iterator[B]:
         with Owned() as owned:
-            yield from map(routed, owned.opened(xs))
+            it, end = ending(owned.opened(xs))
+            yield from map(routed, it)
+            end.must_be_reached(
+                "make_router", route, *known.values(), *([] if default is None else [default])
+            )
 
     options: dict[str, Any] = {} if default is None else {"default": default}
     return Stage(run, "transform", "make_router", route, list(known), **options).made_of(*known.values())

@@ -13,6 +13,7 @@ from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypeVa
 
 from .arguments import a_function, a_number, a_whole_number
 from .counting import counted
+from .ends import ending, not_the_end
 from .ownership import Owned, named, shielded
 from .stages import PassingStage
 
@@ -55,7 +56,7 @@ def make_tap(cb: Callable[[Any], object], *, on_error: Literal["fail", "skip"] =
             try:
                 cb(item)
             except StopIteration as error:
-                raise _not_the_end("make_tap") from error
+                raise not_the_end("make_tap", cb) from error
             return item
 
         with Owned() as owned:
@@ -178,7 +179,7 @@ def make_peek(n: SupportsIndex, emit: Callable[[Any], object], *, stride: Suppor
             try:
                 emit(item)
             except StopIteration as error:
-                raise _not_the_end("make_peek") from error
+                raise not_the_end("make_peek", emit) from error
         return item
 
     def run(xs: Iterable[T], /) -> Iterator[T]:
@@ -293,7 +294,9 @@ def make_sampler_stable(rate: SupportsFloat, *, key: Callable[[Any], Key]) -> Pa
             return int.from_bytes(digest, "big") < bound
 
         with Owned() as owned:
-            yield from filter(kept, owned.opened(xs))
+            it, end = ending(owned.opened(xs))
+            yield from filter(kept, it)
+            end.must_be_reached("make_sampler_stable", key)
 
     return PassingStage(run, "transform", "make_sampler_stable", share, key=key)
 
@@ -359,11 +362,6 @@ def make_progress(*, total: SupportsIndex | None = None) -> PassingStage:
 
     options = {} if whole is None else {"total": whole}
     return PassingStage(run, "transform", "make_progress", **options)
-
-
-def _not_the_end(where: str) -> RuntimeError:
-    """What to raise for a StopIteration of an observer: map() would take it for the end, and the item would be lost."""
-    return RuntimeError(f"{where}: its function raised StopIteration")
 
 
 class _AtTheEnd(Iterator[Any]):

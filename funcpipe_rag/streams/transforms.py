@@ -13,6 +13,7 @@ from sys import maxsize
 from typing import Any, SupportsIndex, TypeVar, overload
 
 from .arguments import a_function, a_whole_number
+from .ends import ending, not_the_end
 from .ownership import Owned, shielded
 from .stages import PassingStage, Stage
 
@@ -38,13 +39,16 @@ def fmap(fn: Callable[[Any], Any]) -> Stage[[Iterable[Any]], Iterator[Any]]:
     49
 
     Class: pure. Demand: one pull an item. Memory: O(1). Closing: closes the iterator it made of its input; one that it
-    was handed stays open. Errors: those of `fn` and of the input, after the items before them.
+    was handed stays open. Errors: those of `fn` and of the input, after the items before them. A StopIteration of `fn` is
+    one too, and not the end: a RuntimeError says so, here and in every stage that calls a function of yours.
     """
     a_function("fmap", "fn", fn)
 
     def run(xs: Iterable[Any], /) -> Iterator[Any]:
         with Owned() as owned:
-            yield from map(fn, owned.opened(xs))
+            it, end = ending(owned.opened(xs))
+            yield from map(fn, it)
+            end.must_be_reached("fmap", fn)
 
     return Stage(run, "transform", "fmap", fn)
 
@@ -73,7 +77,9 @@ def ffilter(pred: Callable[[Any], object]) -> Stage[[Iterable[Any]], Iterator[An
 
     def run(xs: Iterable[A], /) -> Iterator[A]:
         with Owned() as owned:
-            yield from filter(pred, owned.opened(xs))
+            it, end = ending(owned.opened(xs))
+            yield from filter(pred, it)
+            end.must_be_reached("ffilter", pred)
 
     return PassingStage(run, "transform", "ffilter", pred)
 
@@ -101,10 +107,12 @@ def fflat_map(fn: Callable[[Any], Iterable[Any]]) -> Stage[[Iterable[Any]], Iter
 
     def run(xs: Iterable[A], /) -> Iterator[B]:
         with Owned() as owned:
+            it, end = ending(owned.opened(xs))
             # Not `for x in xs`: that would hold x while its results go through.
-            for inner in map(partial(owned.called, fn), owned.opened(xs)):
+            for inner in map(partial(owned.called, fn), it):
                 yield from shielded(inner)
                 owned.release(inner)
+            end.must_be_reached("fflat_map", fn)
 
     return Stage(run, "transform", "fflat_map", fn)
 
@@ -126,9 +134,16 @@ def ftake_while(pred: Callable[[A], object]) -> Stage[[Iterable[A]], Iterator[A]
     """
     a_function("ftake_while", "pred", pred)
 
+    def holds(item: A) -> object:
+        # Unlike the others it may end before its input does, so its end tells nothing.
+        try:
+            return pred(item)
+        except StopIteration as error:
+            raise not_the_end("ftake_while", pred) from error
+
     def run(xs: Iterable[A], /) -> Iterator[A]:
         with Owned() as owned:
-            yield from takewhile(pred, owned.opened(xs))
+            yield from takewhile(holds, owned.opened(xs))
 
     return Stage(run, "transform", "ftake_while", pred)
 
@@ -152,7 +167,9 @@ def fdrop_while(pred: Callable[[A], object]) -> Stage[[Iterable[A]], Iterator[A]
 
     def run(xs: Iterable[A], /) -> Iterator[A]:
         with Owned() as owned:
-            yield from dropwhile(pred, owned.opened(xs))
+            it, end = ending(owned.opened(xs))
+            yield from dropwhile(pred, it)
+            end.must_be_reached("fdrop_while", pred)
 
     return Stage(run, "transform", "fdrop_while", pred)
 
