@@ -84,8 +84,12 @@ class _SharedCredit(Iterator[Iterable[T]]):
             raise StopIteration
         if most - least >= self.bound:
             raise BufferError(self.overflow(read.index(most), read.index(least)))
-        self.granted = min(least + self.bound, most + LONGEST)
-        return islice(self.it, self.granted - most)
+        length = least + self.bound - most
+        # Not min(), which costs as much as ten items.
+        if length > LONGEST:
+            length = LONGEST
+        self.granted = most + length
+        return islice(self.it, length)
 
 
 class _Stream(Generic[T]):
@@ -283,9 +287,11 @@ class _Account(Iterator[Iterable[T]]):
         # Asking for the item behind the last one has cost a credit as well.
         if credits.stream.ended and read >= credits.given():
             raise credits.stream.end()
-        room = min(credits.room(self, read), LONGEST)
+        room = credits.room(self, read)
         if room <= 0:
             return _Refusal(self)
+        if room > LONGEST:
+            room = LONGEST
         self.granted = read + room
         self.credit = repeat(None, room)
         return map(_second, self.credit, self.items)
