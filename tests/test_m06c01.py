@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from functools import reduce
 from pathlib import Path
 
@@ -129,6 +130,86 @@ def test_a_driver_that_is_a_generator_is_told_that_nobody_reads_it() -> None:
     assert "Who would read this one?" in repr(card)
 
 
+def test_a_card_of_infer_names_the_model_that_fails() -> None:
+    def around(features, model):
+        try:
+            for request_id, row in features:
+                yield request_id, "ok", model(row)
+        except Exception as error:
+            yield request_id, "error", type(error).__name__
+
+    assert "where the model raises Boom at 3, it gave" in repr(check("m06c01e1", around))
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_an_infer_that_answers_its_own_close_is_told_so_and_python_says_nothing() -> None:
+    [mutant] = [one for one in EXERCISES["m06c01e1"].mutants if one.name == "answers_its_own_close"]
+    card = repr(check("m06c01e1", mutant.impl))
+    assert "closed behind 1 answer, it gave one more" in card
+    assert "raises GeneratorExit" in card
+
+
+def wired(read, stages):
+    stream = iter(read, None)
+    for stage in stages:
+        stream = stage(stream)
+    return stream
+
+
+def passes_each_request_as_a_stream(read, write, *stages):
+    for request in iter(read, None):
+        for stage in stages:
+            request = stage(request)
+        write(request)
+
+
+def builds_the_chain_anew(read, write, *stages):
+    for request in iter(read, None):
+        for answer in wired(iter([request, None]).__next__, stages):
+            write(answer)
+
+
+def writes_within_the_wiring(read, write, *stages):
+    stream = iter(read, None)
+    for stage in stages:
+        stream = stage(stream)
+        for answer in stream:
+            write(answer)
+
+
+def writes_the_stream(read, write, *stages):
+    write(wired(read, stages))
+
+
+def takes_an_answer_for_the_end(read, write, *stages):
+    answers = wired(read, stages)
+    while (answer := next(answers, None)) is not None:
+        write(answer)
+
+
+def says_nothing_of_an_error(read, write, *stages):
+    with suppress(Exception):
+        for answer in wired(read, stages):
+            write(answer)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (passes_each_request_as_a_stream, "A whole stream was written"),
+        (builds_the_chain_anew, "How often have you built it?"),
+        (writes_within_the_wiring, "`read` was not called once"),
+        (writes_the_stream, "A whole stream was written"),
+        (takes_an_answer_for_the_end, "What was taken for the end?"),
+        (says_nothing_of_an_error, "then came a request 3, at which the stage raises: it wrote nothing"),
+    ],
+)
+def test_a_natural_wrong_driver_is_asked_about_its_own_mistake(wrong, said: str) -> None:
+    card = check("m06c01e2", wrong)
+    assert not card.passed
+    assert said in repr(card)
+
+
 def test_a_driver_that_reads_on_and_on_is_stopped() -> None:
     def deaf(read, write, *stages):
         while True:
@@ -182,6 +263,7 @@ def test_moves_of_the_wrong_kind_are_told_what_is_wanted(answer: object) -> None
     card = check("m06c01e3", lambda: answer)
     assert not card.passed
     assert "expected a list of moves" in repr(card)
+    assert meeting(one_by_one, answer) == 'not played: it takes a list of "ask" and "wait"'
 
 
 def test_too_many_moves_are_counted() -> None:
