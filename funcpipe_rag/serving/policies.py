@@ -67,6 +67,11 @@ class Policy:
         a_number("Policy", "reset_after", self.reset_after, least=0)
         a_whole_number("Policy", "concurrency", self.concurrency, least=1)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a call is one try, of any length, that nobody counts."""
+        return self.timeout is None and self.retry is None and self.breaker_failures is None
+
 
 DEFAULT = Policy()
 
@@ -107,7 +112,8 @@ def answering(
             # The request's own fault: a second try would say the same, and a breaker would turn others away for it.
             return answer_for(item.request_id, where, error)
 
-    call: Callable[[A], Awaitable[B | Response]] = guarded(where, asked, policy)
+    # Where nothing is tried again and nothing counted, it makes no difference who answers.
+    call: Callable[[A], Awaitable[B | Response]] = fn if policy.is_plain else guarded(where, asked, policy)
 
     async def answered(item: Any) -> B | Response:
         try:

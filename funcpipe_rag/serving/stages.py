@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from math import isfinite
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from funcpipe_rag.aio import amap
@@ -209,7 +210,7 @@ async def post_process(
     async def answered(said: Prediction) -> Response:
         value: Any = post(said)
         value = await value if to_await(value) else value
-        if type(value) not in _PLAIN:
+        if not _is_surely_json(value):
             # Here it is one request's failure; where answers are sent it would be that of all.
             _as_json(value).encode()
         return Response(said.request_id, value, part=said.part, last=said.last)
@@ -222,12 +223,14 @@ async def post_process(
     broken: str | None = None
     async with Owned() as owned:
         async for item in owned.opened(_ahead(predictions, Prediction, made, policy)):
-            item = await made(item) if isinstance(item, Prediction) else item
-            if not isinstance(item, _Made):
+            if isinstance(item, Prediction):
+                answer, said = await call(item), item
+            elif isinstance(item, _Made):
+                answer, said = item
+            else:
                 yield item
                 continue
-            answer, said = item
-            if broken is None and answer.status != "ok":
+            if said.part and broken is None and answer.status != "ok":
                 answer = replace(answer, part=said.part)
             gone, broken = broken, None if said.last else broken
             if gone is None:
@@ -272,6 +275,21 @@ class _Made(NamedTuple):
 
     answer: Response
     said: Prediction
+
+
+def _is_surely_json(value: Any) -> bool:
+    """What costs less than writing it down; False says that somebody must."""
+    kind = type(value)
+    if kind is dict:
+        for name, inner in value.items():
+            if type(name) is not str or not name.isascii() or not _is_surely_json(inner):
+                return False
+        return True
+    if kind is str:
+        return bool(value.isascii())
+    if kind is float:
+        return isfinite(value)
+    return kind in _PLAIN
 
 
 _PLAIN = frozenset({int, bool, type(None)})
